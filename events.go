@@ -1,0 +1,111 @@
+package edge
+
+import (
+	"net/netip"
+	"time"
+)
+
+// RequestEvent reports one finished HTTP request. Observers get it once, after
+// the last byte; they must not keep a reference to it. Strings that come from
+// the client are as they were received and have to be escaped by whoever prints them.
+type RequestEvent struct {
+	Start      time.Time
+	Duration   time.Duration // first byte of the request head to last byte of the answer
+	TTFB       time.Duration // until the first byte of the answer was written
+	Listener   string        // "http" or "https"
+	Site       string        // configured name, or OtherSite
+	RequestID  string
+	Remote     netip.AddrPort // the peer of the connection
+	Client     netip.Addr     // the peer, or what a trusted proxy said
+	Method     string
+	Scheme     string
+	Host       string
+	Path       string // raw, without query
+	Query      string // raw
+	Proto      string // "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"
+	UserAgent  string
+	Referer    string
+	Status     int // 499 where the client went away before there was one
+	BytesIn    int64
+	BytesOut   int64
+	TLSVersion uint16 // 0 on plain HTTP
+	TLSCipher  uint16
+	SNI        string
+	ALPN       string
+	Resumed    bool
+	Decision   string // "proxy", "redirect", "static", "challenge", "refused"
+
+	Upstream         string // address that answered, empty where none was asked
+	UpstreamStatus   int
+	UpstreamDuration time.Duration // until its answer's header
+	Attempts         int
+	Err              error
+}
+
+// OtherSite is the site label of requests that belong to no configured site.
+const OtherSite = "_other"
+
+// HandshakeEvent reports one finished TLS handshake.
+type HandshakeEvent struct {
+	Start     time.Time
+	Duration  time.Duration
+	Listener  string
+	Remote    netip.AddrPort
+	SNI       string // untrusted
+	Version   uint16
+	Cipher    uint16
+	ALPN      string
+	Resumed   bool
+	Challenge ChallengeType // set for handshakes of a validating CA
+	Result    string        // "ok", "no_certificate", "timeout", "client_gone", "error"
+	Err       error
+}
+
+// ConnEvent reports a connection that was opened (Delta 1) or closed (Delta -1),
+// or refused over a limit (Refused set, Delta 0).
+type ConnEvent struct {
+	Listener string
+	Proto    string // "http/1.1" or "h2"; "" until it is known
+	Remote   netip.AddrPort
+	Delta    int
+	Refused  string // reason, empty where it was accepted
+}
+
+// OrderEvent reports one finished attempt to obtain or renew a certificate.
+type OrderEvent struct {
+	Name      string
+	CA        string // host of the directory URL
+	Challenge ChallengeType
+	Source    CertificateSource
+	Renewal   bool
+	Duration  time.Duration
+	Reason    Reason // empty on success
+	Err       error
+}
+
+// OnDemandEvent reports one decision on whether a name may have a certificate.
+type OnDemandEvent struct {
+	Name     string        // untrusted
+	Decision string        // "allow", "deny", "error", "cached_allow", "cached_deny", "throttled"
+	Asked    time.Duration // time spent at the permission endpoint, 0 where it was not asked
+	Err      error
+}
+
+// ChallengeEvent reports one answer given, or withheld, to a validating CA.
+type ChallengeEvent struct {
+	Type   ChallengeType
+	Result string // "answered", "unknown"
+}
+
+// UpstreamStatus describes one upstream server at a moment.
+type UpstreamStatus struct {
+	Site      string    `json:"site"`
+	Address   string    `json:"address"`
+	Healthy   bool      `json:"healthy"` // the last connect succeeded, or none was tried
+	InUse     int       `json:"in_use"`
+	Idle      int       `json:"idle"`
+	Requests  uint64    `json:"requests"`
+	Failures  uint64    `json:"failures"`
+	LastError string    `json:"last_error,omitempty"`
+	LastFail  time.Time `json:"last_fail,omitzero"`
+}

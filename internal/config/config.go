@@ -1,0 +1,151 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is one whole, validated configuration with all defaults filled in.
+// It is not changed after Load returned it.
+type Config struct {
+	Version        int
+	Listen         Listen
+	ACME           ACME
+	Storage        Storage
+	Sites          []Site
+	TrustedProxies []netip.Prefix
+	Limits         Limits
+	Metrics        Metrics
+	Admin          Admin
+	Log            Log
+	Files          []string // the files it was read from, main file first; nil in flags-only mode
+}
+
+// Listen holds addresses as written: "host:port", ":port" or "fd:NAME".
+type Listen struct {
+	HTTP  []string // default ":80"
+	HTTPS []string // default ":443"
+}
+
+// ACME is the acme section: defaults for every site.
+type ACME struct {
+	Email      string
+	AgreeTOS   bool
+	CAs        []CA // tried in order; default Let's Encrypt
+	Challenges []string
+	KeyType    string // default "p256"
+	DNS        *DNS   // nil: no DNS-01
+}
+
+// CA is one ACME directory.
+type CA struct {
+	Directory      string
+	Roots          []string // PEM files, read and checked by Load; system roots when empty
+	EAB            *EAB
+	Profile        string
+	PreferredChain string
+}
+
+// EAB is an external account binding (RFC 8555 section 7.3.4).
+type EAB struct {
+	KID  string
+	HMAC string // base64url; secret
+}
+
+// DNS is how DNS-01 records are written.
+type DNS struct {
+	Provider           string // "cloudflare" or "rfc2136"
+	APIToken           string // cloudflare; secret
+	Server             string // rfc2136: host:port
+	KeyName            string
+	KeyAlgorithm       string // "hmac-sha256" by default
+	KeySecret          string // base64; secret
+	OverrideDomain     string
+	Resolvers          []string
+	PropagationTimeout time.Duration // default 2m
+}
+
+// Storage says where the door keeps its state.
+type Storage struct{ Dir string }
+
+// Site is one entry of sites.
+type Site struct {
+	Hosts    []string // normalised: lower case, A-labels; "*.x" and "*" allowed; IP addresses allowed
+	Default  bool
+	TLS      TLS
+	Redirect int // 308, 301, or 0 for none
+	Proxy    Proxy
+	Pos      Pos // of the entry, for messages
+}
+
+// TLS is a site's tls section.
+type TLS struct {
+	Off        bool
+	Cert, Key  string // static pair, both or none
+	OnDemand   *OnDemand
+	CAs        []CA     // nil: those of acme
+	Challenges []string // nil: those of acme
+	KeyType    string   // "": that of acme
+	Profile    string
+	MinVersion string // "1.2" (default) or "1.3"
+}
+
+// OnDemand is permission to obtain certificates at the first handshake.
+type OnDemand struct {
+	Ask           string   // URL, GET ?domain=NAME
+	Allow         []string // exact, "*.suffix" (one label), "**.suffix" (one or more)
+	MaxNewPerHour int      // default 60
+	MaxConcurrent int      // default 8
+	AllowIP       bool
+}
+
+// Proxy is a site's backend.
+type Proxy struct {
+	To             string // scheme://host:port; schemes http, https, h2c
+	Host           string // "keep" (default) or "upstream"
+	ConnectTimeout time.Duration
+	HeaderTimeout  time.Duration
+}
+
+// Limits bound what a client may do. All have safe defaults.
+type Limits struct {
+	HeaderBytes           int
+	Headers               int // fields in a request head
+	URIBytes              int
+	Handshake             time.Duration
+	HeaderRead            time.Duration
+	BodyRate              int // bytes a second, after a grace period
+	WriteStall            time.Duration
+	Idle                  time.Duration
+	Streams               int // concurrent HTTP/2 streams a connection
+	ConnectionsPerAddress int // 0: unlimited
+	Drain                 time.Duration
+}
+
+// Metrics is the metrics listener; empty Listen: none.
+type Metrics struct{ Listen string }
+
+// Admin is the admin socket.
+type Admin struct {
+	Socket    string // default /run/edge/admin.sock
+	AllowUIDs []uint32
+}
+
+// Log is the log section.
+type Log struct {
+	Level  string // debug info warn error
+	Format string // json text
+	Access AccessLog
+}
+
+// AccessLog is the access log; empty Path: none.
+type AccessLog struct {
+	Path   string
+	Format string // json combined
+}
+
+// Pos is a place in a file; Line and Col count from 1.
+type Pos struct {
+	File      string
+	Line, Col int
+}

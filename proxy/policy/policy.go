@@ -1,0 +1,48 @@
+package policy
+
+import "net/netip"
+
+// Field is one header field as it is sent: names keep the case of the wire on
+// HTTP/1 and are lower case on HTTP/2 and later.
+type Field struct{ Name, Value string }
+
+// Request is what an engine knows of a request after it has parsed its head.
+type Request struct {
+	Method string
+	Scheme string // "http" or "https", of the connection
+	Host   string // Host header or :authority, as received, port included
+	Path   string // raw request path, "/" at least; "*" for OPTIONS *
+	Query  string // raw, without "?"
+	Major  int    // HTTP version
+	Header []Field
+	Remote netip.AddrPort // peer of the connection
+	SNI    string         // lower case; empty on plain HTTP or without SNI
+	TLS    bool
+}
+
+// Kind says what a Decision is.
+type Kind uint8
+
+// The kinds of decisions.
+const (
+	Static   Kind = iota // answer with Status and Body
+	Redirect             // answer with Status and Location
+	Proxy                // hand it to Pool
+)
+
+// Decision is what is to be done with one request.
+type Decision struct {
+	Kind     Kind
+	Site     string // configured name of the site, or edge.OtherSite
+	Status   int    // Static, Redirect
+	Body     string // Static: text/plain
+	Location string // Redirect
+	Pool     string // Proxy: key of the upstream pool
+	Host     string // Proxy: the Host header to send
+	Client   netip.Addr
+	// Forwarded are the header fields that describe the client to the upstream
+	// (X-Forwarded-For, -Proto, -Host). Whatever the client sent under these
+	// names has to be dropped.
+	Forwarded []Field
+	Close     bool // close the connection after the answer
+}

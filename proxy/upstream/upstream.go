@@ -1,0 +1,54 @@
+package upstream
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+
+	"edge/proxy/policy"
+)
+
+// Options describe one upstream server. The zero value of a duration or a
+// limit means its default, which the field's comment names.
+type Options struct {
+	Scheme         string        // "http" (HTTP/1.1), "https" (HTTP/1.1 or HTTP/2 by ALPN) or "h2c"
+	Address        string        // host:port
+	ServerName     string        // TLS name; the host of Address when empty
+	Roots          any           // reserved: *x509.CertPool; system roots when nil
+	ConnectTimeout time.Duration // 5 s, TLS included
+	HeaderTimeout  time.Duration // 60 s from the end of the request to the answer's header
+	IdleTimeout    time.Duration // 60 s in the pool
+	MaxIdle        int           // 128 idle connections
+	HeaderBytes    int           // 64 KiB of answer header
+	Dial           func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Request is one request to an upstream. Fields of Header are sent in order;
+// hop-by-hop fields must have been removed, Host is separate.
+type Request struct {
+	Method        string
+	Target        string // origin-form, or "*"
+	Host          string
+	Header        []policy.Field
+	Body          io.Reader             // nil: none
+	ContentLength int64                 // -1: unknown, sent chunked
+	Trailer       func() []policy.Field // called after Body's EOF; nil: none
+	Upgrade       string                // protocol token of an upgrade ("websocket"); empty: none
+	Replayable    bool                  // safe to send again: idempotent and without a body
+
+	// Interim is called for each 1xx answer but 101, in order.
+	Interim func(status int, header []policy.Field) error
+}
+
+// Response is the final answer of an upstream. Close Body in all cases.
+type Response struct {
+	Status        int
+	Header        []policy.Field // as received, hop-by-hop fields removed
+	Body          io.ReadCloser  // read error other than io.EOF: the body is cut short
+	ContentLength int64          // -1: unknown
+	Trailer       func() []policy.Field
+	Upgraded      net.Conn // on 101: the connection, buffered bytes included
+	Address       string   // who answered
+	Attempts      int
+}
