@@ -1,0 +1,61 @@
+# edge: make help
+
+GO          ?= go
+BIN         := bin/edge
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+FUZZTIME    ?= 5s
+# Debian packages that the tests drive for real, and those that only the benchmark needs.
+TEST_PKGS   := prometheus knot systemd curl ca-certificates
+BENCH_PKGS  := nginx-light haproxy caddy
+export CGO_ENABLED ?= 0
+export GOFLAGS ?= -buildvcs=false
+
+.PHONY: help build test test-deps check bench bench-deps demo fuzz soak docs clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## build bin/edge, a static binary
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/edge
+
+test: test-deps ## run every test; installs the Debian packages it needs
+	$(GO) test -count=1 -timeout 10m ./...
+	CGO_ENABLED=1 $(GO) test -race -count=1 -short -timeout 10m $(RACE_PKGS)
+
+RACE_PKGS := . ./proxy/... ./acmeglue/... ./metrics/... ./internal/admin/... ./internal/accesslog/...
+
+test-deps:
+	@deploy/deps $(TEST_PKGS)
+
+check: ## formatting, vet, staticcheck, stale docs, known vulnerabilities
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt needed:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod verify >/dev/null
+	$(GO) mod tidy -diff
+	@deploy/vulncheck $(GOVULNCHECK)
+
+bench: bench-deps ## CPU per request and per handshake beside nginx, HAProxy and Caddy (ten minutes)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/edge
+	$(GO) run ./deploy/bench -edge $(BIN)
+
+bench-deps:
+	@deploy/deps $(BENCH_PKGS)
+
+demo: build ## see it work: a test CA, a backend, and edge in front (ONCE=1: exit when shown)
+	$(GO) run ./deploy/demo -edge $(BIN) $(if $(ONCE),-once)
+
+fuzz: ## run each fuzz target for FUZZTIME
+	@deploy/fuzz $(FUZZTIME)
+
+soak: build ## long runs: reloads under load
+	$(GO) run ./deploy/soak -edge $(BIN)
+
+docs: ## write the generated pages of docs/ anew
+	$(GO) test ./cmd/edge ./internal/config ./metrics -run 'Docs' -update
+
+clean: ## remove what make built
+	rm -rf bin dist
