@@ -2,10 +2,13 @@ package acmeglue
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"sync"
 	"time"
+
+	"edge"
 
 	"golang.org/x/time/rate"
 )
@@ -51,38 +54,48 @@ const (
 	longestOutagePause = 5 * time.Minute
 )
 
-// order takes a token, or says how long to wait for one.
-func (c *caState) order() (time.Duration, bool) {
-	now := c.now()
-	if c.orders.AllowN(now, 1) {
-		return 0, true
-	}
-	missing := 1 - c.orders.TokensAt(now)
-	return max(time.Second, time.Duration(missing*float64(c.every))), false
-}
-
 // down reports whether the CA is known not to answer.
 func (c *caState) down() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.missed > 0 && c.now().Before(c.retryAt)
+	_, reason, _ := c.closed()
+	return reason == edge.ReasonConnection
 }
 
-// admit lets a try through, unless the CA is known not to answer. The first to
-// come after the pause is let through and makes the others wait on.
-func (c *caState) admit() error {
+// closed says why the CA should not be asked now, and until when.
+func (c *caState) closed() (until time.Time, why edge.Reason, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	if c.missed == 0 {
-		return nil
+	if c.outLocked(now) {
+		return c.retryAt, edge.ReasonConnection, fmt.Errorf("not asked before %s, since it could not be reached: %w",
+			c.retryAt.UTC().Format(time.RFC3339), c.lastErr)
 	}
+	if missing := 1 - c.orders.TokensAt(now); missing > 0 {
+		until = now.Add(max(time.Second, time.Duration(missing*float64(c.every))))
+		return until, edge.ReasonRateLimited, errors.New("edge has sent this CA as many orders as it may for now")
+	}
+	return time.Time{}, "", nil
+}
+
+// outLocked reports whether the pause after an unanswered try lasts. One that
+// is longer than it can be is of a clock that was set back.
+func (c *caState) outLocked(now time.Time) bool {
 	wait := c.retryAt.Sub(now)
-	if wait > 0 && wait <= longestOutagePause { // longer: the clock was set back
-		return &outage{until: c.retryAt, err: c.lastErr}
+	return c.missed > 0 && wait > 0 && wait <= longestOutagePause
+}
+
+// admit takes a token for one try. The first to come after an outage's pause is
+// let through and makes the others wait for how that ends.
+func (c *caState) admit() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	if c.outLocked(now) || !c.orders.AllowN(now, 1) {
+		return false
 	}
-	c.retryAt = now.Add(c.pause())
-	return nil
+	if c.missed > 0 {
+		c.retryAt = now.Add(c.pause())
+	}
+	return true
 }
 
 // result notes how a try ended.
@@ -101,18 +114,6 @@ func (c *caState) result(err error) {
 func (c *caState) pause() time.Duration {
 	return min(longestOutagePause, firstOutagePause<<min(c.missed, 10))
 }
-
-// outage says that a CA was not asked, since it did not answer before.
-type outage struct {
-	until time.Time
-	err   error
-}
-
-func (o *outage) Error() string {
-	return "the CA is not asked again before " + o.until.UTC().Format(time.RFC3339) + ", since it could not be reached: " + o.err.Error()
-}
-
-func (o *outage) Unwrap() error { return o.err }
 
 // unreachable reports whether err says that the CA gave no answer at all. A
 // CA's complaint that it could not reach us is an answer.

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"edge"
@@ -132,7 +133,11 @@ func (ca *fakeCA) RenewalInfo(context.Context, []byte) (RenewWindow, error) {
 	if ca.err != nil {
 		return RenewWindow{}, ca.err
 	}
-	return ca.window, nil
+	w := ca.window
+	if !w.Start.IsZero() {
+		w.RetryAfter = ca.now().Add(6 * time.Hour)
+	}
+	return w, nil
 }
 
 func (ca *fakeCA) fail(err error) {
@@ -297,4 +302,14 @@ func pemKey(key any) ([]byte, error) {
 		return nil, err
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// bubble runs a test on a clock of its own (testing/synctest).
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		// certmagic's locks leave a goroutine behind for five seconds.
+		t.Cleanup(func() { time.Sleep(6 * time.Second) })
+		f(t)
+	})
 }

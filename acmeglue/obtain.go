@@ -37,6 +37,9 @@ func (p *postponed) Unwrap() error { return p.err }
 // obtain gets a certificate: from storage, where another process was quicker,
 // else from the first CA of the plan that grants one.
 func (m *Manager) obtain(ctx context.Context, w want) (*held, error) {
+	if err := m.open(w); err != nil {
+		return nil, err // before anybody touches storage for it
+	}
 	release, err := m.store.lock(ctx, w.id.Value)
 	if err != nil {
 		return nil, &edge.IssueError{Name: w.id.Value, Reason: edge.ReasonPermission, Err: err}
@@ -47,24 +50,9 @@ func (m *Manager) obtain(ctx context.Context, w want) (*held, error) {
 		return h, nil
 	}
 	var tried []error
-	var later *postponed
-	postpone := func(until time.Time, err error) {
-		if later == nil || until.Before(later.until) {
-			later = &postponed{until: until, err: err}
-		}
-	}
 	for _, ca := range w.plan.CAs {
 		state := m.cas.get(ca.Key())
-		if err := state.admit(); err != nil {
-			var o *outage
-			if errors.As(err, &o) {
-				postpone(o.until, &edge.IssueError{Name: w.id.Value, CA: ca.Directory(), Reason: edge.ReasonConnection, Err: err})
-			}
-			continue
-		}
-		if wait, ok := state.order(); !ok {
-			postpone(m.now().Add(wait), &edge.IssueError{Name: w.id.Value, CA: ca.Directory(), Reason: edge.ReasonRateLimited,
-				Err: errors.New("edge has sent this CA as many orders as it may for now")})
+		if !state.admit() {
 			continue
 		}
 		h, err := m.issue(ctx, ca, state, &w)
@@ -77,9 +65,27 @@ func (m *Manager) obtain(ctx context.Context, w want) (*held, error) {
 		}
 	}
 	if len(tried) == 0 {
-		return nil, later
+		if err := m.open(w); err != nil {
+			return nil, err
+		}
+		return nil, &postponed{until: m.now().Add(time.Second), err: errors.New("other names were quicker to ask the CA")}
 	}
 	return nil, errors.Join(tried...)
+}
+
+// open returns nil where a CA of the plan would be asked now, else a *postponed.
+func (m *Manager) open(w want) error {
+	var later *postponed
+	for _, ca := range w.plan.CAs {
+		until, reason, err := m.cas.get(ca.Key()).closed()
+		if err == nil {
+			return nil
+		}
+		if later == nil || until.Before(later.until) {
+			later = &postponed{until: until, err: &edge.IssueError{Name: w.id.Value, CA: ca.Directory(), Reason: reason, Err: err}}
+		}
+	}
+	return later
 }
 
 // fresh reports whether a certificate from storage makes an order needless.
@@ -167,6 +173,7 @@ func (m *Manager) renew(ctx context.Context, s *slot, sn *snapshot) {
 	}
 	if err == nil {
 		m.install(ctx, s, h)
+		m.settle(ctx, s.id.Value, sn.plan, h)
 		return
 	}
 	var p *postponed
@@ -188,8 +195,21 @@ func (m *Manager) install(ctx context.Context, s *slot, h *held) {
 	s.setLocked(h)
 	s.loaded, s.denied, s.hold = true, false, time.Time{}
 	s.mu.Unlock()
-	m.failures.clear(ctx, s.id.Value)
 	m.log.Info("certificate obtained", "name", s.id.Value, "ca", h.ca, "issuer", h.issuer, "not_after", h.notAfter, "renew_after", renewAt(h))
+}
+
+// settle ends the back-off of a name after a success. A new certificate that is
+// due already is none: the next order would follow at once, and so on. A clock
+// that is far ahead does this.
+func (m *Manager) settle(ctx context.Context, name string, p *Plan, h *held) {
+	if renewAt(h).After(m.now()) {
+		m.failures.clear(ctx, name)
+		return
+	}
+	err := fmt.Errorf("the new certificate for %s (until %s) is due for renewal already; is the clock of this machine right?",
+		name, h.notAfter.UTC().Format(time.RFC3339))
+	f := m.failures.fail(ctx, name, p, err, time.Time{})
+	m.log.Error("new certificate is of no use", "name", name, "error", err, "next_attempt", f.Next)
 }
 
 func host(directory string) string {

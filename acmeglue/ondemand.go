@@ -233,6 +233,7 @@ func (m *Manager) order(r *rule, id edge.Identifier, old *held) (*tls.Certificat
 		return nil, err
 	}
 	m.add(id, h)
+	m.settle(m.ctx, id.Value, &r.Plan, h)
 	return &h.served.Certificate, nil
 }
 

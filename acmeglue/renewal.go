@@ -17,11 +17,10 @@ const shortLived = 10 * 24 * time.Hour
 func renewAt(h *held) time.Time {
 	life := h.lifetime()
 	if w := h.window; w != nil && !w.Selected.IsZero() {
-		// A window beyond the last tenth would leave no time for a second try.
-		if latest := h.notBefore.Add(life / 10 * 9); w.Selected.After(latest) {
-			return latest
-		}
-		return w.Selected
+		// Beyond the last tenth there would be no time for a second try, and a CA
+		// that wants every new certificate back at once must not have us order
+		// for ever.
+		return clampTime(w.Selected, h.notBefore.Add(life/100), h.notBefore.Add(life/10*9))
 	}
 	part := life / 3 * 2
 	if life < shortLived {
