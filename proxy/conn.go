@@ -37,6 +37,7 @@ type conn struct {
 	refreshAt atomic.Int64 // Unix nanoseconds
 	fixed     atomic.Bool  // somebody else set a write deadline that must stand
 	closed    atomic.Bool
+	began     atomic.Bool // the first byte of a request has come, or the connection is HTTP/2
 	engine    *engine
 }
 

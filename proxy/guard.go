@@ -58,6 +58,9 @@ func (g *guard) Read(p []byte) (int, error) {
 		return g.refuse(p)
 	}
 	n, err := g.Conn.Read(p)
+	if n > 0 && !g.conn.began.Load() {
+		g.conn.began.Store(true)
+	}
 	if n > 0 && g.scan.phase != opaque {
 		keep, bad := g.scan.feed(p[:n])
 		if bad != nil {

@@ -225,6 +225,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // drain ends idle connections and waits for busy ones until ctx ends.
 func (s *Server) drain(ctx context.Context) {
+	// net/http gives connections that never said anything five seconds.
+	for _, c := range s.openConns() {
+		if !c.began.Load() {
+			c.Close()
+		}
+	}
 	var wg sync.WaitGroup
 	for _, e := range s.engines {
 		wg.Go(func() { e.http.Shutdown(ctx) })
@@ -233,19 +239,29 @@ func (s *Server) drain(ctx context.Context) {
 	wg.Wait()
 }
 
-// closeConns closes every connection that is still open and counts them.
-func (s *Server) closeConns() int {
+// closeConns closes every connection that is still open and counts those that
+// were in use.
+func (s *Server) closeConns() (busy int) {
 	s.connMu.Lock()
 	s.closing = true
+	s.connMu.Unlock()
+	for _, c := range s.openConns() {
+		if c.began.Load() {
+			busy++
+		}
+		c.Close()
+	}
+	return busy
+}
+
+func (s *Server) openConns() []*conn {
+	s.connMu.Lock()
+	defer s.connMu.Unlock()
 	open := make([]*conn, 0, len(s.conns))
 	for c := range s.conns {
 		open = append(open, c)
 	}
-	s.connMu.Unlock()
-	for _, c := range open {
-		c.Close()
-	}
-	return len(open)
+	return open
 }
 
 // noObserver is the observer of those who want none.
