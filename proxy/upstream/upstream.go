@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/x509"
 	"io"
 	"net"
 	"time"
@@ -12,15 +13,16 @@ import (
 // Options describe one upstream server. The zero value of a duration or a
 // limit means its default, which the field's comment names.
 type Options struct {
-	Scheme         string        // "http" (HTTP/1.1), "https" (HTTP/1.1 or HTTP/2 by ALPN) or "h2c"
-	Address        string        // host:port
-	ServerName     string        // TLS name; the host of Address when empty
-	Roots          any           // reserved: *x509.CertPool; system roots when nil
-	ConnectTimeout time.Duration // 5 s, TLS included
-	HeaderTimeout  time.Duration // 60 s from the end of the request to the answer's header
-	IdleTimeout    time.Duration // 60 s in the pool
-	MaxIdle        int           // 128 idle connections
-	HeaderBytes    int           // 64 KiB of answer header
+	Scheme         string         // "http" (HTTP/1.1), "https" (HTTP/1.1 or HTTP/2 by ALPN) or "h2c"
+	Address        string         // host:port
+	ServerName     string         // TLS name; the host of Address when empty
+	Roots          *x509.CertPool // of https; nil: the system's
+	ConnectTimeout time.Duration  // 5 s, TLS included
+	HeaderTimeout  time.Duration  // 60 s from the end of the request to the answer's header
+	BodyTimeout    time.Duration  // 5 min without a byte of a body, in either direction
+	IdleTimeout    time.Duration  // 60 s in the pool
+	MaxIdle        int            // 128 idle connections
+	HeaderBytes    int            // 64 KiB of answer header
 	Dial           func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -36,6 +38,9 @@ type Request struct {
 	Trailer       func() []policy.Field // called after Body's EOF; nil: none
 	Upgrade       string                // protocol token of an upgrade ("websocket"); empty: none
 	Replayable    bool                  // safe to send again: idempotent and without a body
+	// ExpectContinue holds the body back until the upstream has said 100 or a
+	// second has passed (RFC 9110 section 10.1.1).
+	ExpectContinue bool
 
 	// Interim is called for each 1xx answer but 101, in order.
 	Interim func(status int, header []policy.Field) error

@@ -1,0 +1,170 @@
+package policy
+
+import (
+	"net/netip"
+	"strings"
+
+	"edge"
+)
+
+// Decide says what is to be done with a request. It does not keep r.
+func (t *Table) Decide(r *Request) Decision {
+	client, trusted := t.client(r)
+	d := Decision{Kind: Static, Site: edge.OtherSite, Client: client}
+	host, _, ok := cleanHost(r.Host)
+	switch {
+	case r.Method == "CONNECT" || r.Method == "TRACE":
+		return d.static(405, "method not allowed\n")
+	case !ok:
+		d.Close = true
+		return d.static(400, "bad host\n")
+	case !validTarget(r.Method, r.Path, r.Query):
+		d.Close = true
+		return d.static(400, "bad request target\n")
+	}
+	s := t.site(host)
+	switch {
+	case s == nil && r.TLS:
+		return d.static(421, "this server does not serve that host\n")
+	case s == nil:
+		return d.static(404, "no such site\n")
+	}
+	d.Site = s.Name
+	if !r.TLS && s.TLS && s.Redirect != 0 {
+		d.Kind, d.Status, d.Location = Redirect, s.Redirect, t.secure(host, r)
+		return d
+	}
+	if r.TLS && !s.TLS {
+		// The site has no certificate: whoever got here used another name's.
+		return d.static(421, "this host is not served over TLS\n")
+	}
+	d.Kind, d.Pool, d.Host = Proxy, s.Pool, r.Host
+	if s.Host == "upstream" {
+		d.Host = s.UpstreamHost
+	}
+	d.Forwarded = t.forwarded(r, trusted)
+	return d
+}
+
+func (d Decision) static(status int, body string) Decision {
+	d.Kind, d.Status, d.Body = Static, status, body
+	return d
+}
+
+// secure is the same request on HTTPS.
+func (t *Table) secure(host string, r *Request) string {
+	if strings.IndexByte(host, ':') >= 0 {
+		host = "[" + host + "]"
+	}
+	path := r.Path
+	if path == "*" {
+		path = "/"
+	}
+	// A path of two slashes must not become another host in a browser's eyes:
+	// it follows an authority here, so it cannot.
+	if r.Query != "" {
+		return "https://" + host + t.httpsPort + path + "?" + r.Query
+	}
+	return "https://" + host + t.httpsPort + path
+}
+
+// validTarget refuses what RFC 3986 does not allow in a path or a query and
+// what servers behind are known to read in different ways.
+func validTarget(method, path, query string) bool {
+	if path == "*" {
+		return method == "OPTIONS" && query == ""
+	}
+	if len(path) == 0 || path[0] != '/' {
+		return false
+	}
+	return validBytes(path) && validBytes(query)
+}
+
+func validBytes(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c <= ' ' || c >= 0x7f || c == '\\' || c == '#':
+			return false
+		case c == '%':
+			if i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
+				return false
+			}
+			if s[i+1] == '0' && s[i+2] == '0' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+// client returns who sent the request: the peer, or, where the peer is a
+// trusted proxy, the right-most address of X-Forwarded-For that is not one.
+func (t *Table) client(r *Request) (client netip.Addr, trusted bool) {
+	client = r.Remote.Addr().Unmap()
+	if len(t.trusted) == 0 || !t.isTrusted(client) {
+		return client, false
+	}
+	for i := len(r.Header) - 1; i >= 0; i-- {
+		if !strings.EqualFold(r.Header[i].Name, "X-Forwarded-For") {
+			continue
+		}
+		list := r.Header[i].Value
+		for list != "" {
+			var part string
+			if j := strings.LastIndexByte(list, ','); j >= 0 {
+				list, part = list[:j], list[j+1:]
+			} else {
+				list, part = "", list
+			}
+			a, err := netip.ParseAddr(strings.TrimSpace(part))
+			if err != nil {
+				return client, true // whoever wrote this is not to be followed further
+			}
+			client = a.Unmap()
+			if !t.isTrusted(client) {
+				return client, true
+			}
+		}
+	}
+	return client, true
+}
+
+func (t *Table) isTrusted(a netip.Addr) bool {
+	for _, p := range t.trusted {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// forwarded are the fields that tell the upstream about the client.
+func (t *Table) forwarded(r *Request, trusted bool) []Field {
+	peer := r.Remote.Addr().Unmap().String()
+	proto, host := "http", r.Host
+	if r.TLS {
+		proto = "https"
+	}
+	if trusted {
+		var chain []string
+		for _, f := range r.Header {
+			switch {
+			case strings.EqualFold(f.Name, "X-Forwarded-For"):
+				chain = append(chain, f.Value)
+			case strings.EqualFold(f.Name, "X-Forwarded-Proto") && (f.Value == "http" || f.Value == "https"):
+				proto = f.Value
+			case strings.EqualFold(f.Name, "X-Forwarded-Host"):
+				if _, _, ok := cleanHost(f.Value); ok {
+					host = f.Value
+				}
+			}
+		}
+		peer = strings.Join(append(chain, peer), ", ")
+	}
+	return []Field{{"X-Forwarded-For", peer}, {"X-Forwarded-Proto", proto}, {"X-Forwarded-Host", host}}
+}

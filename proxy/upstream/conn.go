@@ -1,0 +1,245 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"edge/proxy/policy"
+)
+
+// conn is one HTTP/1.1 connection. One goroutine uses it at a time; while a
+// request body is sent, a second one writes.
+type conn struct {
+	p         *Pool
+	nc        net.Conn
+	in        input
+	out       []byte // head of the request, reused
+	fields    []policy.Field
+	res       Response
+	body      body
+	idleSince time.Time
+	uses      int
+	answered  bool // a byte of an answer has come in this exchange
+}
+
+func newConn(p *Pool, nc net.Conn) *conn {
+	c := &conn{p: p, nc: nc}
+	c.in = input{r: nc, buf: make([]byte, 4<<10), limit: p.o.HeaderBytes}
+	return c
+}
+
+func (c *conn) close() { c.nc.Close() }
+
+// alive looks, without blocking, whether the peer has closed the connection or
+// has sent something that nobody asked for. Both make it useless.
+func (c *conn) alive() bool {
+	nc := c.nc
+	if tc, ok := nc.(*tls.Conn); ok {
+		nc = tc.NetConn()
+	}
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	alive := false
+	err = raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		alive = n < 0 && (err == syscall.EAGAIN || err == syscall.EWOULDBLOCK)
+		return true
+	})
+	return err == nil && alive
+}
+
+// exchange sends r and reads the head of the final answer. sent reports that
+// bytes of the request have reached the connection.
+func (c *conn) exchange(ctx context.Context, r *Request) (res *Response, sent bool, _ *Error) {
+	c.answered = false
+	c.body = body{c: c}
+	if ctx.Done() != nil {
+		// Ending the request ends all waiting on this connection.
+		c.body.stop = context.AfterFunc(ctx, func() { c.nc.SetDeadline(time.Unix(1, 0)) })
+	}
+	sent, err := c.send(r)
+	if err != nil && !c.body.sending() {
+		// An upstream that does not want the request may have said so before it
+		// closed its side.
+		if !c.hasAnswer() {
+			c.unwatch()
+			return nil, sent, c.p.fail(ctx, "write", err)
+		}
+	}
+	if err := c.readFinal(ctx, r); err != nil {
+		c.unwatch()
+		c.close()
+		c.body.abandon()
+		return nil, sent, c.p.fail(ctx, "header", err)
+	}
+	return &c.res, sent, nil
+}
+
+// hasAnswer waits a moment for an answer after a write failed.
+func (c *conn) hasAnswer() bool {
+	c.nc.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	return c.in.fill() == nil
+}
+
+// unwatch stops watching the context. It reports false where the context has
+// ended and the connection's deadline is spoilt.
+func (c *conn) unwatch() bool {
+	if c.body.stop == nil {
+		return true
+	}
+	stop := c.body.stop
+	c.body.stop = nil
+	return stop()
+}
+
+// smallBody is read at once and sent in one write with the head.
+const smallBody = 16 << 10
+
+// send writes the head, and the body where it is small; a larger body is sent
+// by a goroutine beside the reading of the answer.
+func (c *conn) send(r *Request) (sent bool, err error) {
+	c.out = appendHead(c.out[:0], r)
+	if r.Body != nil && !r.ExpectContinue && r.ContentLength > 0 && r.ContentLength <= smallBody && r.Trailer == nil {
+		n := len(c.out)
+		c.out = append(c.out, make([]byte, r.ContentLength)...)
+		if _, err := io.ReadFull(r.Body, c.out[n:]); err != nil {
+			return false, bodyError{err}
+		}
+		return c.writeOut()
+	}
+	if sent, err = c.writeOut(); err != nil || r.Body == nil {
+		return sent, err
+	}
+	c.body.send(r)
+	return true, nil
+}
+
+// maxHeadKept bounds the buffer that a connection keeps between requests.
+const maxHeadKept = 8 << 10
+
+func (c *conn) writeOut() (sent bool, err error) {
+	c.nc.SetWriteDeadline(time.Now().Add(c.p.o.HeaderTimeout))
+	n, err := c.nc.Write(c.out)
+	if cap(c.out) > maxHeadKept {
+		c.out = nil
+	}
+	return n > 0, err
+}
+
+// bodyError is a failure of the side that the request body comes from.
+type bodyError struct{ err error }
+
+func (e bodyError) Error() string { return "request body: " + e.err.Error() }
+func (e bodyError) Unwrap() error { return e.err }
+
+// maxInterim bounds the 1xx answers to one request.
+const maxInterim = 32
+
+// readFinal reads heads until one is final, and prepares the response.
+func (c *conn) readFinal(ctx context.Context, r *Request) error {
+	for n := 0; ; n++ {
+		if n > maxInterim {
+			return malformed("more than %d interim answers", maxInterim)
+		}
+		if err := c.waitHead(ctx); err != nil {
+			return err
+		}
+		h, err := c.in.head(c.fields[:0])
+		if err != nil {
+			return err
+		}
+		c.fields = h.fields
+		c.answered = true
+		switch {
+		case h.status == 101:
+			return c.upgraded(r, h)
+		case h.status >= 200:
+			c.body.proceed()
+			return c.final(r, h)
+		case h.status == 100:
+			c.body.proceed()
+		}
+		if r.Interim != nil {
+			if err := r.Interim(h.status, h.fields); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// waitHead waits for the first bytes of a head. The time for it starts anew
+// whenever the request body moves on: an upstream may read it all before it answers.
+func (c *conn) waitHead(ctx context.Context) error {
+	for {
+		start := time.Now()
+		moved := c.body.moved.Load()
+		c.nc.SetReadDeadline(start.Add(c.p.o.HeaderTimeout))
+		if ctx.Err() != nil { // AfterFunc may have run before the line above
+			return ctx.Err()
+		}
+		if c.in.r0 < c.in.w0 {
+			return nil
+		}
+		err := c.in.fill()
+		if err == nil {
+			return nil
+		}
+		if werr := c.body.failed(); werr != nil {
+			return werr
+		}
+		if !isTimeout(err) || c.body.moved.Load() == moved {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	ne, ok := err.(net.Error)
+	return ok && ne.Timeout()
+}
+
+// final fills in the response.
+func (c *conn) final(r *Request, h head) error {
+	length, chunked, err := h.framing(r.Method)
+	if err != nil {
+		return err
+	}
+	c.res = Response{Status: h.status, Header: h.fields, ContentLength: length, Address: c.p.o.Address, Body: &c.body}
+	c.body.start(length, chunked, h.keepAlive)
+	if chunked {
+		c.res.Trailer = c.body.trailers
+	}
+	return nil
+}
+
+// upgraded hands the connection over.
+func (c *conn) upgraded(r *Request, h head) error {
+	if r.Upgrade == "" || !h.upgrades(r.Upgrade) {
+		return malformed("switched to a protocol that nobody asked for")
+	}
+	if !c.unwatch() {
+		return context.Canceled
+	}
+	c.nc.SetDeadline(time.Time{})
+	c.p.count(-1)
+	c.res = Response{Status: 101, Header: h.fields, Address: c.p.o.Address, Body: io.NopCloser(eof{}), Upgraded: c.in.rest(c.nc)}
+	return nil
+}
+
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }

@@ -1,0 +1,166 @@
+package upstream
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+)
+
+// input is a read buffer of our own: it can look for the end of a head without
+// copying lines, and lends bytes to whoever reads the body.
+type input struct {
+	r      io.Reader
+	buf    []byte
+	r0, w0 int // unread bytes are buf[r0:w0]
+	limit  int // of a head
+}
+
+var errHeadTooLong = malformed("header is longer than allowed")
+
+// fill reads at least one more byte. It returns io.EOF only where there was none.
+func (in *input) fill() error {
+	if in.r0 == in.w0 {
+		in.r0, in.w0 = 0, 0
+	} else if in.w0 == len(in.buf) {
+		if in.r0 > 0 {
+			copy(in.buf, in.buf[in.r0:in.w0])
+			in.r0, in.w0 = 0, in.w0-in.r0
+		} else {
+			in.buf = append(in.buf, make([]byte, len(in.buf))...)
+		}
+	}
+	n, err := in.r.Read(in.buf[in.w0:])
+	in.w0 += n
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// line returns the next line without its CRLF. It is valid until the next call.
+func (in *input) line(limit int) ([]byte, error) {
+	from := 0
+	for {
+		if i := bytes.IndexByte(in.buf[in.r0+from:in.w0], '\n'); i >= 0 {
+			i += from
+			l := in.buf[in.r0 : in.r0+i]
+			in.r0 += i + 1
+			if i == 0 || l[i-1] != '\r' {
+				return nil, malformed("line ends without CR")
+			}
+			if i > limit {
+				return nil, errHeadTooLong
+			}
+			return l[:i-1], nil
+		}
+		from = in.w0 - in.r0
+		if from > limit {
+			return nil, errHeadTooLong
+		}
+		if err := in.fill(); err != nil {
+			return nil, unexpected(err)
+		}
+	}
+}
+
+// headBytes returns everything up to and including the empty line.
+func (in *input) headBytes() ([]byte, error) {
+	from := 0
+	for {
+		b := in.buf[in.r0:in.w0]
+		if i := bytes.Index(b[from:], crlfcrlf); i >= 0 {
+			end := from + i + 4
+			if end > in.limit {
+				return nil, errHeadTooLong
+			}
+			in.r0 += end
+			return b[:end], nil
+		}
+		if len(b) > in.limit {
+			return nil, errHeadTooLong
+		}
+		from = max(0, len(b)-3)
+		// Garbage that never has an empty line need not be read to its end.
+		if len(b) >= 5 && string(b[:5]) != "HTTP/" {
+			return nil, malformed("answer does not begin with HTTP/")
+		}
+		if err := in.fill(); err != nil {
+			return nil, unexpected(err)
+		}
+	}
+}
+
+var crlfcrlf = []byte("\r\n\r\n")
+
+// read gives buffered bytes first, and large reads past the buffer.
+func (in *input) read(p []byte) (int, error) {
+	if in.r0 == in.w0 {
+		if len(p) >= len(in.buf) {
+			return in.r.Read(p)
+		}
+		if err := in.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, in.buf[in.r0:in.w0])
+	in.r0 += n
+	return n, nil
+}
+
+// maxInputKept bounds the buffer that a connection keeps between answers.
+const maxInputKept = 16 << 10
+
+// settle is called between answers. It reports false where bytes are left that
+// belong to no answer.
+func (in *input) settle() bool {
+	if in.r0 != in.w0 {
+		return false
+	}
+	in.r0, in.w0 = 0, 0
+	if len(in.buf) > maxInputKept {
+		in.buf = make([]byte, 4<<10)
+	}
+	return true
+}
+
+// rest is the connection with what has been read of it already in front.
+func (in *input) rest(nc net.Conn) net.Conn {
+	if in.r0 == in.w0 {
+		return nc
+	}
+	return &prefixed{Conn: nc, early: in.buf[in.r0:in.w0]}
+}
+
+type prefixed struct {
+	net.Conn
+	early []byte
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.early) > 0 {
+		n := copy(b, p.early)
+		p.early = p.early[n:]
+		return n, nil
+	}
+	return p.Conn.Read(b)
+}
+
+// CloseWrite passes a half-close on.
+func (p *prefixed) CloseWrite() error {
+	if cw, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return cw.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// unexpected makes the end of the stream an error in the middle of something.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

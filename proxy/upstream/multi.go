@@ -1,0 +1,250 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"edge/proxy/policy"
+)
+
+// HTTP/2 to the upstream: golang.org/x/net/http2 has the connections, the pool
+// decides which of them takes a request.
+
+// takeMulti reserves a stream on a connection that has room, or returns nil.
+func (p *Pool) takeMulti() *http2.ClientConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	live := p.multi[:0]
+	var found *http2.ClientConn
+	for _, cc := range p.multi {
+		st := cc.State()
+		if st.Closed || st.Closing && st.StreamsActive == 0 {
+			continue
+		}
+		live = append(live, cc)
+		if found == nil && cc.ReserveNewRequest() {
+			found = cc
+		}
+	}
+	clear(p.multi[len(live):])
+	p.multi = live
+	return found
+}
+
+// addMulti makes a connection one of several streams and reserves the first.
+func (p *Pool) addMulti(nc net.Conn) (*http2.ClientConn, error) {
+	cc, err := p.h2.NewClientConn(nc)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	cc.ReserveNewRequest()
+	p.mu.Lock()
+	closed := p.closed
+	if !closed {
+		p.multi = append(p.multi, cc)
+	}
+	p.mu.Unlock()
+	if closed {
+		cc.Close()
+		return nil, ErrClosed
+	}
+	return cc, nil
+}
+
+// closeMulti lets streams finish and closes the connection then.
+func closeMulti(cc *http2.ClientConn) {
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+		defer cancel()
+		if cc.Shutdown(ctx) != nil {
+			cc.Close()
+		}
+	}()
+}
+
+// tryMulti is one attempt over h2c.
+func (p *Pool) tryMulti(ctx context.Context, r *Request) (*Response, bool, *Error) {
+	cc := p.takeMulti()
+	if cc == nil {
+		nc, err := p.dial(ctx, false)
+		if err != nil {
+			return nil, false, p.fail(ctx, "connect", err)
+		}
+		if cc, err = p.addMulti(nc); err != nil {
+			return nil, false, p.fail(ctx, "connect", err)
+		}
+	}
+	return p.roundTrip2(ctx, cc, r)
+}
+
+// roundTrip2 sends r on a stream.
+func (p *Pool) roundTrip2(ctx context.Context, cc *http2.ClientConn, r *Request) (*Response, bool, *Error) {
+	rctx, cancel := context.WithCancelCause(ctx)
+	q := request2(rctx, p, r)
+	// The time for the header starts when the request is out; a body that is
+	// still being sent gives more.
+	timer := time.AfterFunc(p.o.HeaderTimeout, func() { cancel(errHeaderTimeout) })
+	if b, ok := q.Body.(*body2); ok {
+		b.timer, b.every = timer, p.o.HeaderTimeout
+	}
+	p.count(1)
+	res, err := cc.RoundTrip(q)
+	headerInTime := timer.Stop()
+	if err != nil || !headerInTime && context.Cause(rctx) == errHeaderTimeout {
+		if err == nil {
+			res.Body.Close()
+		}
+		cancel(nil)
+		p.count(-1)
+		if context.Cause(rctx) == errHeaderTimeout {
+			err = errHeaderTimeout
+		}
+		var goAway http2.GoAwayError
+		var stream http2.StreamError
+		again := r.Replayable && (errors.As(err, &goAway) || errors.As(err, &stream) && stream.Code == http2.ErrCodeRefusedStream)
+		return nil, again, p.fail(ctx, "header", err)
+	}
+	out := &Response{Status: res.StatusCode, ContentLength: res.ContentLength, Address: p.o.Address}
+	for name, values := range res.Header {
+		for _, v := range values {
+			out.Header = append(out.Header, policy.Field{Name: name, Value: v})
+		}
+	}
+	out.Body = &answer2{p: p, body: res.Body, ctx: ctx, cancel: cancel}
+	out.Trailer = func() []policy.Field { return listFields(res.Trailer) }
+	return out, false, nil
+}
+
+var errHeaderTimeout error = headerTimeout{}
+
+type headerTimeout struct{}
+
+func (headerTimeout) Error() string   { return "no answer within header_timeout" }
+func (headerTimeout) Timeout() bool   { return true }
+func (headerTimeout) Temporary() bool { return true }
+
+// request2 is r as net/http has it.
+func request2(ctx context.Context, p *Pool, r *Request) *http.Request {
+	if r.Interim != nil {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+				return r.Interim(code, listFields(http.Header(h)))
+			},
+		})
+	}
+	scheme := "http"
+	if p.tls != nil {
+		scheme = "https"
+	}
+	path, query, _ := strings.Cut(r.Target, "?")
+	q := &http.Request{
+		Method: r.Method, Host: r.Host, Proto: "HTTP/2.0", ProtoMajor: 2,
+		URL:    &url.URL{Scheme: scheme, Host: p.o.Address, Opaque: path, RawQuery: query},
+		Header: make(http.Header, len(r.Header)+1),
+	}
+	if strings.HasPrefix(path, "//") {
+		// An opaque path of two slashes would be read as an authority.
+		q.URL.Opaque, q.URL.RawPath = "", path
+		q.URL.Path, _ = url.PathUnescape(path)
+	}
+	for _, f := range r.Header {
+		name := http.CanonicalHeaderKey(f.Name)
+		q.Header[name] = append(q.Header[name], f.Value)
+	}
+	if _, ok := q.Header["User-Agent"]; !ok {
+		q.Header["User-Agent"] = []string{""} // or the library would name itself
+	}
+	if r.Body != nil {
+		q.Body, q.ContentLength = &body2{Reader: r.Body, trailer: r.Trailer, header: &q.Trailer}, r.ContentLength
+		if r.Trailer != nil {
+			q.Trailer = http.Header{}
+		}
+	}
+	return q.WithContext(ctx)
+}
+
+// body2 is the request body; at its end the trailer becomes known.
+type body2 struct {
+	io.Reader
+	trailer func() []policy.Field
+	header  *http.Header
+	timer   *time.Timer
+	every   time.Duration
+}
+
+func (b *body2) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if n > 0 && b.timer != nil && b.timer.Stop() {
+		b.timer.Reset(b.every)
+	}
+	if err == io.EOF && b.trailer != nil {
+		for _, f := range b.trailer() {
+			b.header.Add(f.Name, f.Value)
+		}
+	}
+	return n, err
+}
+
+// Close does nothing: the body belongs to whoever gave it.
+func (b *body2) Close() error { return nil }
+
+// answer2 is the body of an answer on a stream.
+type answer2 struct {
+	p      *Pool
+	body   io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	closed bool
+}
+
+func (a *answer2) Read(b []byte) (int, error) {
+	if a.timer == nil {
+		a.timer = time.AfterFunc(a.p.o.BodyTimeout, func() { a.cancel(errBodyTimeout) })
+	} else {
+		a.timer.Reset(a.p.o.BodyTimeout)
+	}
+	n, err := a.body.Read(b)
+	a.timer.Stop()
+	if err != nil && err != io.EOF {
+		err = a.p.fail(a.ctx, "body", err)
+	}
+	return n, err
+}
+
+var errBodyTimeout = errors.New("no byte of the body within its time")
+
+func (a *answer2) Close() error {
+	if a.closed {
+		return nil
+	}
+	a.closed = true
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	err := a.body.Close()
+	a.cancel(nil)
+	a.p.count(-1)
+	return err
+}
+
+func listFields(h http.Header) []policy.Field {
+	var out []policy.Field
+	for name, values := range h {
+		for _, v := range values {
+			out = append(out, policy.Field{Name: name, Value: v})
+		}
+	}
+	return out
+}

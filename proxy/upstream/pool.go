@@ -1,0 +1,270 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"edge"
+)
+
+// Pool owns the connections to one upstream. Safe for concurrent use.
+type Pool struct {
+	o   Options
+	tls *tls.Config
+	h2  *http2.Transport
+
+	mu     sync.Mutex
+	idle   []*conn // last in, first out
+	multi  []*http2.ClientConn
+	closed bool
+	done   context.CancelFunc // ends what h2 connections do in the background
+	inUse  int
+
+	requests, failures atomic.Uint64
+	last               atomic.Pointer[failure]
+	down               atomic.Bool // the last connect failed
+}
+
+type failure struct {
+	err  string
+	when time.Time
+}
+
+// New returns a pool; it connects when it is asked to.
+func New(o Options) *Pool {
+	def(&o.ConnectTimeout, 5*time.Second)
+	def(&o.HeaderTimeout, 60*time.Second)
+	def(&o.IdleTimeout, 60*time.Second)
+	def(&o.BodyTimeout, 5*time.Minute)
+	def(&o.MaxIdle, 128)
+	def(&o.HeaderBytes, 64<<10)
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
+	}
+	if o.ServerName == "" {
+		o.ServerName, _, _ = net.SplitHostPort(o.Address)
+	}
+	p := &Pool{o: o}
+	if o.Scheme == "https" {
+		p.tls = &tls.Config{ServerName: o.ServerName, RootCAs: o.Roots, NextProtos: []string{"h2", "http/1.1"},
+			ClientSessionCache: tls.NewLRUClientSessionCache(16)}
+	}
+	p.h2 = &http2.Transport{
+		AllowHTTP: true, DisableCompression: true,
+		IdleConnTimeout: o.IdleTimeout, ReadIdleTimeout: 30 * time.Second, PingTimeout: 15 * time.Second,
+		MaxHeaderListSize: uint32(o.HeaderBytes), WriteByteTimeout: 30 * time.Second,
+	}
+	return p
+}
+
+func def[T int | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// maxAttempts bounds the tries of one request: a connection from the pool that
+// turns out to be dead, and a fresh one.
+const maxAttempts = 3
+
+// RoundTrip sends a request and returns the head of the final answer; the body
+// is read from the Response. Errors are *Error. It sends a request again only
+// where that is safe: nothing of an answer has come, the connection had been
+// idle before, and the request is replayable or not a byte of it was sent.
+// Neither r nor its header is kept after the return, but for Body and Trailer,
+// which are read until the body of the Response is closed.
+func (p *Pool) RoundTrip(ctx context.Context, r *Request) (*Response, error) {
+	p.requests.Add(1)
+	for attempt := 1; ; attempt++ {
+		res, again, err := p.try(ctx, r, attempt == maxAttempts)
+		if err == nil {
+			res.Attempts = attempt
+			return res, nil
+		}
+		if again && attempt < maxAttempts && ctx.Err() == nil {
+			continue
+		}
+		if ctx.Err() == nil {
+			p.failures.Add(1)
+			p.last.Store(&failure{err.Error(), time.Now()})
+		}
+		return nil, err
+	}
+}
+
+// try makes one attempt. again means that another one is safe.
+func (p *Pool) try(ctx context.Context, r *Request, fresh bool) (res *Response, again bool, err *Error) {
+	if p.o.Scheme == "h2c" {
+		return p.tryMulti(ctx, r)
+	}
+	if p.o.Scheme == "https" && r.Upgrade == "" {
+		if cc := p.takeMulti(); cc != nil {
+			return p.roundTrip2(ctx, cc, r)
+		}
+	}
+	var c *conn
+	if !fresh {
+		c = p.takeIdle(r.Replayable)
+	}
+	if c == nil {
+		nc, derr := p.dial(ctx, r.Upgrade != "")
+		if derr != nil {
+			return nil, false, p.fail(ctx, "connect", derr)
+		}
+		if tc, ok := nc.(*tls.Conn); ok && tc.ConnectionState().NegotiatedProtocol == "h2" {
+			cc, cerr := p.addMulti(nc)
+			if cerr != nil {
+				return nil, false, p.fail(ctx, "connect", cerr)
+			}
+			return p.roundTrip2(ctx, cc, r)
+		}
+		c = newConn(p, nc)
+	}
+	p.count(1)
+	res, sent, rerr := c.exchange(ctx, r)
+	if rerr == nil {
+		return res, false, nil
+	}
+	c.close()
+	p.count(-1)
+	again = c.uses > 0 && !rerr.Timeout && !rerr.Malformed && !c.answered && (r.Replayable || !sent)
+	return nil, again, rerr
+}
+
+func (p *Pool) count(n int) {
+	p.mu.Lock()
+	p.inUse += n
+	p.mu.Unlock()
+}
+
+// dial connects, TLS included.
+func (p *Pool) dial(ctx context.Context, upgrade bool) (net.Conn, error) {
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	dctx, cancel := context.WithTimeout(ctx, p.o.ConnectTimeout)
+	defer cancel()
+	nc, err := p.o.Dial(dctx, "tcp", p.o.Address)
+	if err == nil && p.tls != nil {
+		cfg := p.tls
+		if upgrade {
+			cfg = cfg.Clone()
+			cfg.NextProtos = []string{"http/1.1"}
+		}
+		tc := tls.Client(nc, cfg)
+		if err = tc.HandshakeContext(dctx); err != nil {
+			nc.Close()
+		}
+		nc = tc
+	}
+	if ctx.Err() == nil {
+		p.down.Store(err != nil)
+	}
+	if err != nil {
+		if ctx.Err() == nil && errors.Is(dctx.Err(), context.DeadlineExceeded) {
+			err = errors.Join(errConnectTimeout, err)
+		}
+		return nil, err
+	}
+	return nc, nil
+}
+
+// errConnectTimeout is a net.Error, so that it counts as a timeout.
+var errConnectTimeout error = connectTimeout{}
+
+type connectTimeout struct{}
+
+func (connectTimeout) Error() string   { return "no connection within connect_timeout" }
+func (connectTimeout) Timeout() bool   { return true }
+func (connectTimeout) Temporary() bool { return true }
+
+// takeIdle returns the connection that was used last, or nil. For a request
+// that cannot be sent twice, or after some idle time, it first looks whether
+// the upstream has closed it.
+func (p *Pool) takeIdle(replayable bool) *conn {
+	for {
+		p.mu.Lock()
+		n := len(p.idle)
+		if n == 0 {
+			p.mu.Unlock()
+			return nil
+		}
+		c := p.idle[n-1]
+		p.idle[n-1] = nil
+		p.idle = p.idle[:n-1]
+		p.mu.Unlock()
+		since := time.Since(c.idleSince)
+		if since < p.o.IdleTimeout && (replayable && since < time.Second || c.alive()) {
+			return c
+		}
+		c.close()
+	}
+}
+
+// release puts a connection back after a complete exchange.
+func (p *Pool) release(c *conn) {
+	c.idleSince = time.Now()
+	c.uses++
+	p.mu.Lock()
+	p.inUse--
+	keep := !p.closed && len(p.idle) < p.o.MaxIdle
+	var stale *conn
+	if keep {
+		p.idle = append(p.idle, c)
+		// The oldest one ages at the bottom of the stack: look at it now and then.
+		if old := p.idle[0]; time.Since(old.idleSince) > p.o.IdleTimeout {
+			stale = old
+			p.idle = append(p.idle[:0], p.idle[1:]...)
+		}
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.close()
+	}
+	if stale != nil {
+		stale.close()
+	}
+}
+
+// discard ends a connection whose exchange was not completed.
+func (p *Pool) discard(c *conn) {
+	c.close()
+	p.count(-1)
+}
+
+// Close closes idle connections now and the others when their request is over.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	idle, multi := p.idle, p.multi
+	p.idle, p.multi, p.closed = nil, nil, true
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.close()
+	}
+	for _, cc := range multi {
+		closeMulti(cc)
+	}
+}
+
+// Status describes the upstream. Site is left to the caller.
+func (p *Pool) Status() edge.UpstreamStatus {
+	p.mu.Lock()
+	s := edge.UpstreamStatus{InUse: p.inUse, Idle: len(p.idle)}
+	p.mu.Unlock()
+	s.Address, s.Healthy = p.o.Address, !p.down.Load()
+	s.Requests, s.Failures = p.requests.Load(), p.failures.Load()
+	if f := p.last.Load(); f != nil {
+		s.LastError, s.LastFail = f.err, f.when
+	}
+	return s
+}
