@@ -1,6 +1,7 @@
 package acmeglue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -42,10 +43,11 @@ type caState struct {
 	orders *rate.Limiter
 	every  time.Duration
 
-	mu      sync.Mutex
-	missed  int // unreachable in a row
-	retryAt time.Time
-	lastErr error
+	mu       sync.Mutex
+	missed   int // unreachable in a row
+	retryAt  time.Time
+	lastErr  error
+	answered time.Time // the last time it was there
 }
 
 // Pauses between tries of a CA that cannot be reached.
@@ -98,12 +100,46 @@ func (c *caState) admit() bool {
 	return true
 }
 
+// Prober is a CA that can say in a moment whether it is there. An order for a
+// client that waits in its handshake is only begun with a CA that is.
+type Prober interface {
+	Probe(ctx context.Context) error
+}
+
+// How long a client's handshake waits to learn that a CA is not there, and how
+// long a CA that has answered is taken to be there.
+const (
+	probeTimeout = 2 * time.Second
+	probeEvery   = time.Minute
+)
+
+// probe finds out whether a CA is there, unless that is known.
+func (c *caState) probe(ctx context.Context, ca CA) {
+	p, ok := ca.(Prober)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	known := c.now().Sub(c.answered).Abs() < probeEvery || c.outLocked(c.now())
+	c.mu.Unlock()
+	if known {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	err := p.Probe(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = &net.OpError{Op: "probe", Net: "tcp", Err: err}
+	}
+	c.result(err)
+}
+
 // result notes how a try ended.
 func (c *caState) result(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !unreachable(err) {
-		c.missed, c.lastErr = 0, nil
+		c.missed, c.lastErr, c.answered = 0, nil, c.now()
 		return
 	}
 	c.missed++

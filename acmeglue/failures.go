@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"path"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,14 +58,16 @@ func newFailures(storage certmagic.Storage, log *slog.Logger, now func() time.Ti
 // get returns the failure of a name under a plan, if the last attempt was one.
 func (f *failures) get(name string, p *Plan) (failure, bool) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	x, ok := f.m[name]
-	f.mu.Unlock()
 	if !ok || x.Plan != p.String() {
 		return failure{}, false
 	}
-	// After the clock was set back, a pause must not last longer than it may.
-	if latest := f.now().Add(longestRefused + longestRefused/4); !x.Asked && x.Next.After(latest) {
-		x.Next = latest
+	// A failure of the future is one of a clock that was set back since: the
+	// pause begins now, and is as long as it was.
+	if now := f.now(); x.Last.After(now.Add(time.Second)) && !x.Asked {
+		x.Next, x.Last = now.Add(x.Next.Sub(x.Last)), now
+		f.m[name] = x
 	}
 	return x, true
 }
@@ -123,6 +127,33 @@ func (f *failures) clear(ctx context.Context, name string) {
 	}
 }
 
+// keepFailure is how long a failure is remembered after its pause has ended
+// without another attempt: the name is not wanted any more.
+const keepFailure = 7 * 24 * time.Hour
+
+// prune forgets what has long passed, so that names which clients came up with
+// once do not pile up.
+func (f *failures) prune(ctx context.Context) {
+	var gone []string
+	f.mu.Lock()
+	for name, x := range f.m {
+		if f.now().Sub(x.Next) > keepFailure {
+			gone = append(gone, name)
+		}
+	}
+	f.mu.Unlock()
+	for _, name := range gone {
+		f.clear(ctx, name)
+	}
+}
+
+// all returns every failure that is remembered.
+func (f *failures) all() []failure {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Values(f.m))
+}
+
 func (f *failures) key(name string) string {
 	return path.Join(backoffPrefix, certmagic.StorageKeys.Safe(name)+".json")
 }
@@ -140,7 +171,7 @@ func (f *failures) load(ctx context.Context) error {
 		if err == nil {
 			err = json.Unmarshal(raw, &x)
 		}
-		if err != nil || f.now().Sub(x.Next) > 7*24*time.Hour {
+		if err != nil || f.now().Sub(x.Next) > keepFailure {
 			if err := f.storage.Delete(ctx, key); err != nil {
 				f.log.Warn("a past failure was not removed from storage", "file", key, "error", err)
 			}

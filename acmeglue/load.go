@@ -21,6 +21,12 @@ func (m *Manager) loadSlot(ctx context.Context, s *slot) {
 	}
 	if h := m.find(ctx, s.id.Value, s.plan); h != nil {
 		s.setLocked(h)
+		// Not all certificates are asked about in the moment of a start.
+		if now := m.now(); h.window != nil && h.window.RetryAfter.After(now) && h.window.RetryAfter.Before(now.Add(ariLatest)) {
+			s.ariNext = h.window.RetryAfter // asked by the process before us
+		} else {
+			s.ariNext = now.Add(time.Duration(m.rand() * float64(ariSpread)))
+		}
 	}
 	// A storage that was cut short by the end of the process says nothing.
 	s.loaded = ctx.Err() == nil

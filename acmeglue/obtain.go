@@ -40,7 +40,12 @@ func (m *Manager) obtain(ctx context.Context, w want) (*held, error) {
 	if err := m.open(w); err != nil {
 		return nil, err // before anybody touches storage for it
 	}
-	release, err := m.store.lock(ctx, w.id.Value)
+	locking, cancel := context.WithTimeout(ctx, m.opts.OrderTimeout)
+	release, err := m.store.lock(locking, w.id.Value)
+	cancel()
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, &postponed{until: m.now().Add(time.Minute), err: fmt.Errorf("another process is still busy with it: %w", err)}
+	}
 	if err != nil {
 		return nil, &edge.IssueError{Name: w.id.Value, Reason: edge.ReasonPermission, Err: err}
 	}

@@ -218,6 +218,9 @@ func (m *Manager) order(r *rule, id edge.Identifier, old *held) (*tls.Certificat
 	case <-m.ctx.Done():
 		return nil, errEnded
 	}
+	for _, ca := range r.Plan.CAs {
+		m.cas.get(ca.Key()).probe(m.ctx, ca)
+	}
 	h, err := m.obtain(m.ctx, want{id: id, plan: &r.Plan, source: edge.SourceOnDemand, old: old})
 	if err != nil {
 		var p *postponed

@@ -269,6 +269,32 @@ func TestCADownForANewName(t *testing.T) {
 	}
 }
 
+// hungCA takes connections and says nothing.
+type hungCA struct{ *fakeCA }
+
+func (h hungCA) Probe(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestCAHangsForANewName(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ca := newFakeCA(t, "ca.test", time.Now)
+		m := NewManager(ManagerOptions{Storage: openStorage(t)})
+		stop := running(t, m, Settings{OnDemand: []OnDemandRule{{Hosts: []string{"*"}, Allow: []string{"**.test"}, Plan: Plan{CAs: []CA{hungCA{ca}}}, MaxNewPerHour: 1}}})
+		for i, most := range []time.Duration{3 * time.Second, 10 * time.Millisecond, 10 * time.Millisecond} {
+			began := time.Now()
+			if _, err := m.Certificate(fmt.Sprintf("n%d.test", i), nil); err == nil || time.Since(began) > most {
+				t.Errorf("try %d: %v after %v", i, err, time.Since(began))
+			}
+		}
+		if n := ca.orders.Load(); n != 0 {
+			t.Errorf("%d orders", n)
+		}
+		stop()
+	})
+}
+
 func TestNewNamesAnHour(t *testing.T) {
 	ca, obs := newFakeCA(t, "ca.test", time.Now), &events{}
 	m := NewManager(ManagerOptions{Storage: openStorage(t), Observer: obs})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -322,8 +323,8 @@ func TestClockSteps(t *testing.T) {
 	for _, step := range []time.Duration{days, -days} {
 		t.Run(step.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				var off time.Duration
-				now := func() time.Time { return time.Now().Add(off).Round(0) }
+				var off atomic.Int64
+				now := func() time.Time { return time.Now().Add(time.Duration(off.Load())).Round(0) }
 				ca := newFakeCA(t, "ca.test", now)
 				failing := newFakeCA(t, "failing.test", now)
 				failing.fail(refusedErr(failing, "bad.test"))
@@ -341,7 +342,7 @@ func TestClockSteps(t *testing.T) {
 				if before != 100 {
 					t.Fatalf("%d orders, want 100", before)
 				}
-				off = step // under the bubble, nothing runs while this goroutine does
+				off.Store(int64(step))
 				time.Sleep(2 * days)
 				if n := ca.orders.Load() - before; n != 0 {
 					t.Errorf("%d orders after the step", n)

@@ -55,6 +55,7 @@ func (m *Manager) Run(ctx context.Context) {
 		if d := now.Sub(saved); d >= usedEvery || d < 0 {
 			saved = now
 			m.saveUsed(m.ctx)
+			m.failures.prune(m.ctx)
 		}
 		nap.Reset(wait)
 		select {

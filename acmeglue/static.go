@@ -23,6 +23,13 @@ func (m *Manager) readStatic(pairs []StaticPair) ([]*held, error) {
 		if err != nil {
 			return nil, fmt.Errorf("certificate %s with key %s: %w", p.CertFile, p.KeyFile, err)
 		}
+		if leaf := leafOf(chain); leaf != nil {
+			for _, n := range p.Hosts {
+				if n != "*" && !covers(leaf, n) {
+					m.log.Warn("a configured certificate is not for its host; clients will refuse it", "name", n, "file", p.CertFile)
+				}
+			}
+		}
 		out[i] = h
 	}
 	return out, nil

@@ -11,12 +11,20 @@ import (
 	"edge"
 )
 
-// Statuses describes every certificate that is there or wanted, by name.
+// Statuses describes every certificate that is there or wanted, sorted by name.
 func (m *Manager) Statuses() []edge.CertificateStatus {
 	v, now := m.view.Load(), m.now()
 	out := make([]edge.CertificateStatus, 0, len(v.exact)+len(v.wild)+len(v.addrs))
 	for s := range v.all() {
 		out = append(out, m.status(s, now))
+	}
+	// Names that a client asked for, and that could not be had so far.
+	for _, f := range m.failures.all() {
+		if r := v.rule(f.Name); v.get(f.Name) == nil && r != nil && f.Plan == r.Plan.String() {
+			st := edge.CertificateStatus{Name: f.Name, Source: edge.SourceOnDemand}
+			describe(&st, f)
+			out = append(out, st)
+		}
 	}
 	slices.SortFunc(out, func(a, b edge.CertificateStatus) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -40,8 +48,7 @@ func (m *Manager) status(s *slot, now time.Time) edge.CertificateStatus {
 	}
 	if sn.plan != nil {
 		if f, ok := m.failures.get(s.id.Value, sn.plan); ok {
-			st.State = edge.StateFailing
-			st.LastAttempt, st.NextAttempt, st.Failures, st.LastError, st.LastReason = f.Last, f.Next, f.Count, f.Error, f.Reason
+			describe(&st, f)
 		} else if sn.hold.After(now) {
 			st.NextAttempt = sn.hold
 			if sn.denied {
@@ -58,6 +65,11 @@ func (m *Manager) status(s *slot, now time.Time) edge.CertificateStatus {
 		st.LastUsed = time.Unix(s.used.Load(), 0)
 	}
 	return st
+}
+
+func describe(st *edge.CertificateStatus, f failure) {
+	st.State = edge.StateFailing
+	st.LastAttempt, st.NextAttempt, st.Failures, st.LastError, st.LastReason = f.Last, f.Next, f.Count, f.Error, f.Reason
 }
 
 // Bundle returns the certificate that is served for a host, with its key. The

@@ -14,6 +14,7 @@ const (
 	ariLatest  = 24 * time.Hour
 	ariUsual   = 6 * time.Hour
 	ariRetry   = time.Hour
+	ariSpread  = 10 * time.Minute // after a start
 )
 
 // caOf is the CA that the certificate of a slot came from, nil where it is not
@@ -36,10 +37,6 @@ func (m *Manager) caOf(sn *snapshot) CA {
 func (m *Manager) askWindow(ctx context.Context, s *slot, sn *snapshot) {
 	ca := m.caOf(sn)
 	if ca == nil {
-		return
-	}
-	if w := sn.held.window; w != nil && sn.ariNext.IsZero() && w.RetryAfter.After(m.now()) && w.RetryAfter.Before(m.now().Add(ariLatest)) {
-		m.setAriNext(s, w.RetryAfter) // asked by the process before us
 		return
 	}
 	if m.cas.get(ca.Key()).down() {
