@@ -1,0 +1,71 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+
+	"edge"
+)
+
+// refused checks a parsed request and answers those that policy need not see.
+// HTTP/1 requests have passed the guard; on HTTP/2 this is where the same
+// limits and refusals are.
+func (x *exchange) refused() bool {
+	bad := x.faults()
+	if bad == nil {
+		return false
+	}
+	x.ev.Decision, x.ev.Err = "refused", bad
+	x.answer(bad.status, bad.reason+"\n")
+	return true
+}
+
+func (x *exchange) faults() *refusal {
+	r := x.r
+	if r.ProtoMajor < 2 {
+		return nil
+	}
+	l := &x.st.engine.limits
+	switch r.Method {
+	case http.MethodConnect, http.MethodTrace:
+		return refuseMethod
+	}
+	if len(r.RequestURI) > l.URIBytes {
+		return refuseURI
+	}
+	if bad := checkTarget(r.RequestURI, r.Method); bad != nil {
+		return bad
+	}
+	if r.RequestURI[0] != '/' && r.RequestURI != "*" {
+		return fault("malformed :path")
+	}
+	if !isHost(r.Host) {
+		return fault("malformed :authority")
+	}
+	if hosts := r.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && !strings.EqualFold(hosts[0], r.Host) {
+		return fault("Host differs from :authority")
+	}
+	if n := len(r.Header["Content-Length"]); n > 1 {
+		return fault("Content-Length is not one plain number")
+	}
+	size := len(r.RequestURI) + len(r.Host)
+	for _, f := range x.fields {
+		size += len(f.Name) + len(f.Value) + len(": \r\n")
+	}
+	if len(x.fields) > l.Headers || size > l.HeaderBytes {
+		return refuseHeader
+	}
+	return nil
+}
+
+// refused reports a message that the guard turned away before there was a request.
+func (s *Server) refused(c *conn, bad *refusal) {
+	ev := edge.RequestEvent{
+		Start: c.opened, Listener: c.listener, Site: edge.OtherSite, Remote: c.remote, Client: c.remote.Addr(),
+		Scheme: c.listener, Proto: "HTTP/1.1", Status: bad.status, Decision: "refused", Err: bad,
+		TLSVersion: c.version, TLSCipher: c.cipher, SNI: c.sni, ALPN: c.alpn, Resumed: c.resumed,
+	}
+	s.obs.Request(&ev)
+}
+
+func statusText(status int) string { return http.StatusText(status) }

@@ -1,0 +1,128 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"edge"
+)
+
+// conn is one accepted TCP connection, beneath TLS. It carries what is known
+// of the client to the requests on it, and bounds how long a write may stall.
+type conn struct {
+	net.Conn
+	srv      *Server
+	listener string // "http" or "https"
+	remote   netip.AddrPort
+	stall    time.Duration
+	opened   time.Time
+
+	hs *handshake // while it is in progress
+
+	// Written by the handshake, before the first request.
+	proto   string // "http/1.1", "h2", "" until known
+	tls     bool
+	sni     string // gated, lower case
+	alpn    string
+	version uint16
+	cipher  uint16
+	resumed bool
+	h1      *guard // nil on HTTP/2
+
+	// refreshAt and fixed are used by the one goroutine that writes at a time
+	// (crypto/tls and net/http hold a lock around writes).
+	refreshAt atomic.Int64 // Unix nanoseconds
+	fixed     atomic.Bool  // somebody else set a write deadline that must stand
+	closed    atomic.Bool
+	began     atomic.Bool // the first byte of a request has come, or the connection is HTTP/2
+	engine    *engine
+}
+
+type connKey struct{}
+
+func withConn(ctx context.Context, nc net.Conn) context.Context {
+	switch c := nc.(type) {
+	case *guard:
+		return context.WithValue(ctx, connKey{}, c.conn)
+	case interface{ NetConn() net.Conn }: // *tls.Conn
+		return context.WithValue(ctx, connKey{}, c.NetConn())
+	}
+	return ctx
+}
+
+// Write bounds the stall: the deadline moves with every write that finds a
+// quarter of it gone, so that busy connections do not pay for a timer each time.
+func (c *conn) Write(p []byte) (int, error) {
+	if !c.fixed.Load() {
+		if now := time.Now(); now.UnixNano() >= c.refreshAt.Load() {
+			c.Conn.SetWriteDeadline(now.Add(c.stall))
+			c.refreshAt.Store(now.Add(c.stall / 4).UnixNano())
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// SetWriteDeadline lets a deadline of crypto/tls or net/http stand until it is lifted.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.fixed.Store(!t.IsZero())
+	c.refreshAt.Store(0)
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline covers both directions.
+func (c *conn) SetDeadline(t time.Time) error {
+	if err := c.SetWriteDeadline(t); err != nil {
+		return err
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// CloseWrite sends FIN after what was written.
+func (c *conn) CloseWrite() error {
+	if t, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return t.CloseWrite()
+	}
+	return c.Conn.Close()
+}
+
+// Close closes the connection and counts it out, once.
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	if c.closed.CompareAndSwap(false, true) {
+		c.srv.forget(c)
+		c.srv.obs.Conn(&edge.ConnEvent{Listener: c.listener, Proto: c.proto, Remote: c.remote, Delta: -1})
+	}
+	return err
+}
+
+// reset closes the connection in a way that no client can take for the proper
+// end of an answer.
+func (c *conn) reset() {
+	if t, ok := c.Conn.(*net.TCPConn); ok {
+		t.SetLinger(0)
+	}
+	c.Close()
+}
+
+// become moves the connection's count to the protocol that it turned out to speak.
+func (c *conn) become(proto string) {
+	if c.proto == proto {
+		return
+	}
+	c.srv.obs.Conn(&edge.ConnEvent{Listener: c.listener, Proto: c.proto, Remote: c.remote, Delta: -1})
+	c.proto = proto
+	c.srv.obs.Conn(&edge.ConnEvent{Listener: c.listener, Proto: c.proto, Remote: c.remote, Delta: 1})
+}
+
+// addrPort is the peer's address with an IPv4-mapped form undone.
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	ap, _ := netip.ParseAddrPort(a.String())
+	return ap
+}

@@ -1,0 +1,174 @@
+package proxy
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"edge"
+	"edge/proxy/policy"
+	"edge/proxy/upstream"
+)
+
+// exchange is one request and its answer, from head to last byte. Exchanges
+// are reused: nothing may keep a reference to one.
+type exchange struct {
+	srv *Server
+	st  *state
+	c   *conn
+	w   http.ResponseWriter
+	r   *http.Request
+	rc  *http.ResponseController
+
+	req    policy.Request
+	fields []policy.Field // of req, then of up
+	up     upstream.Request
+	body   *clientBody // nil: the request has none
+	ev     edge.RequestEvent
+	stall  *stallTimer // HTTP/2 only, once something is written that may block
+}
+
+// ServeHTTP implements http.Handler: it asks policy once and carries out what
+// policy says.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := s.exchanges.Get().(*exchange)
+	x.srv, x.st, x.w, x.r = s, s.state.Load(), w, r
+	x.c, _ = r.Context().Value(connKey{}).(*conn)
+	x.rc = http.NewResponseController(w)
+	defer x.end()
+	x.begin()
+	if x.refused() || x.challenge() {
+		return
+	}
+	d := x.st.set.Table.Decide(&x.req)
+	x.ev.Site, x.ev.Client = d.Site, d.Client
+	if d.Close {
+		w.Header()["Connection"] = closeValue
+	}
+	switch d.Kind {
+	case policy.Redirect:
+		x.ev.Decision = "redirect"
+		w.Header()["Location"] = []string{d.Location}
+		x.answer(d.Status, "")
+	case policy.Proxy:
+		x.ev.Decision = "proxy"
+		x.proxy(&d)
+	default:
+		x.ev.Decision = "static"
+		x.answer(d.Status, d.Body)
+	}
+}
+
+// begin fills in what the head says.
+func (x *exchange) begin() {
+	r, c := x.r, x.c
+	path, query := splitTarget(r.RequestURI)
+	x.fields = fieldsOf(x.fields[:0], r.Header)
+	x.req = policy.Request{
+		Method: r.Method, Scheme: c.listener, Host: r.Host, Path: path, Query: query,
+		Major: r.ProtoMajor, Header: x.fields, Remote: c.remote, SNI: c.sni, TLS: c.tls,
+	}
+	x.ev = edge.RequestEvent{
+		Start: time.Now(), Listener: c.listener, Site: edge.OtherSite, RequestID: x.srv.ids.next(),
+		Remote: c.remote, Client: c.remote.Addr(), Method: r.Method, Scheme: c.listener, Host: r.Host,
+		Path: path, Query: query, Proto: r.Proto, TLSVersion: c.version, TLSCipher: c.cipher,
+		SNI: c.sni, ALPN: c.alpn, Resumed: c.resumed,
+	}
+	if v := r.Header["User-Agent"]; len(v) > 0 {
+		x.ev.UserAgent = v[0]
+	}
+	if v := r.Header["Referer"]; len(v) > 0 {
+		x.ev.Referer = v[0]
+	}
+}
+
+// end reports the request, whatever became of it. A panic ends this request
+// only; the client sees its connection or stream cut.
+func (x *exchange) end() {
+	cause := recover()
+	if cause != nil && cause != http.ErrAbortHandler {
+		x.srv.panics.log(x.srv.log, cause)
+	}
+	x.closeBody(cause != nil)
+	x.ev.Duration = time.Since(x.ev.Start)
+	if x.ev.Status == 0 {
+		x.ev.Status = statusClientGone
+		if cause != nil && cause != http.ErrAbortHandler {
+			x.ev.Status = http.StatusInternalServerError
+		}
+	}
+	x.srv.obs.Request(&x.ev)
+	s := x.srv
+	abort := cause != nil
+	if abort && x.c.h1 != nil {
+		x.c.reset()
+	}
+	clear(x.fields[:cap(x.fields)])
+	*x = exchange{fields: x.fields[:0]}
+	s.exchanges.Put(x)
+	if abort {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// statusClientGone is what is logged for a client that left before its answer.
+const statusClientGone = 499
+
+var (
+	closeValue = []string{"close"}
+	textValue  = []string{"text/plain; charset=utf-8"}
+)
+
+// answer sends a short text of ours.
+func (x *exchange) answer(status int, body string) {
+	h := x.w.Header()
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if body != "" {
+		h["Content-Type"] = textValue
+		h["X-Content-Type-Options"] = []string{"nosniff"}
+	}
+	x.ev.Status = status
+	x.w.WriteHeader(status)
+	x.ev.TTFB = time.Since(x.ev.Start)
+	if body != "" && x.r.Method != http.MethodHead {
+		n, err := x.w.Write([]byte(body))
+		x.ev.BytesOut += int64(n)
+		if err != nil {
+			x.ev.Err = err
+		}
+	}
+	x.guardWrites()
+}
+
+// splitTarget cuts a request target into path and query, raw. An absolute-form
+// target has passed the guard, which compared it with Host.
+func splitTarget(target string) (path, query string) {
+	if len(target) > 0 && target[0] != '/' {
+		if i := strings.Index(target, "://"); i >= 0 {
+			rest := target[i+3:]
+			if j := strings.IndexAny(rest, "/?"); j < 0 {
+				target = "/"
+			} else if target = rest[j:]; target[0] == '?' {
+				target = "/" + target
+			}
+		}
+	}
+	path, query, _ = strings.Cut(target, "?")
+	return path, query
+}
+
+// fieldsOf lists a header. Names with underscores are dropped: many
+// applications (CGI and its descendants) cannot tell them from hyphens, and
+// would take a client's "X_Forwarded_For" for ours.
+func fieldsOf(into []policy.Field, h http.Header) []policy.Field {
+	for name, values := range h {
+		if strings.IndexByte(name, '_') >= 0 {
+			continue
+		}
+		for _, v := range values {
+			into = append(into, policy.Field{Name: name, Value: v})
+		}
+	}
+	return into
+}

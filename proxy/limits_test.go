@@ -1,0 +1,381 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+func limited(l Limits) func(*Options, *Settings) {
+	return func(_ *Options, s *Settings) { s.Limits = l }
+}
+
+// dripping sends s in pieces with a pause after each, until the server closes.
+func dripping(c net.Conn, s string, piece int, pause time.Duration) {
+	for len(s) > 0 {
+		n := min(piece, len(s))
+		if _, err := io.WriteString(c, s[:n]); err != nil {
+			return
+		}
+		s = s[n:]
+		time.Sleep(pause)
+	}
+}
+
+func TestSlowHead(t *testing.T) {
+	r := rigWith(t, hello, limited(Limits{HeaderRead: 100 * time.Millisecond}))
+	c := r.dial()
+	go dripping(c, get+"\r\n", 1, 0)
+	if res, body := readResponse(t, bufio.NewReader(c), "GET"); res.StatusCode != 200 || body != "hello" {
+		t.Errorf("byte by byte, in time: %s %q", res.Status, body)
+	}
+	c = r.dial()
+	go dripping(c, get+"\r\n", 1, 10*time.Millisecond)
+	start := time.Now()
+	b, _ := io.ReadAll(c)
+	if !strings.HasPrefix(string(b), "HTTP/1.1 408 ") {
+		t.Errorf("byte by byte, too slow: %q", b)
+	}
+	if d := time.Since(start); d > 2*time.Second {
+		t.Errorf("took %v", d)
+	}
+}
+
+func TestSlowBody(t *testing.T) {
+	l := Limits{BodyRate: 1000, BodyGrace: 100 * time.Millisecond}
+	gone := make(chan error, 4)
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		gone <- err
+		fmt.Fprint(w, n)
+	}), limited(l))
+
+	c := r.dial()
+	io.WriteString(c, post+"Content-Length: 1000\r\n\r\n")
+	go dripping(c, strings.Repeat("a", 1000), 1, 20*time.Millisecond) // 50 bytes a second
+	b, _ := io.ReadAll(c)
+	if !strings.HasPrefix(string(b), "HTTP/1.1 408 ") {
+		t.Errorf("HTTP/1.1, too slow: %q", b)
+	}
+	if err := <-gone; err == nil {
+		t.Error("the backend saw a complete body")
+	}
+
+	c = r.dial()
+	io.WriteString(c, post+"Content-Length: 1000\r\n\r\n")
+	go dripping(c, strings.Repeat("a", 1000), 100, 20*time.Millisecond) // 5000 bytes a second
+	if res, body := readResponse(t, bufio.NewReader(c), "POST"); res.StatusCode != 200 || body != "1000" {
+		t.Errorf("HTTP/1.1, fast enough: %s %q", res.Status, body)
+	}
+	<-gone
+
+	h := r.h2()
+	h.headers(1, false, ":method", "POST", ":path", "/", ":scheme", "https", ":authority", "example.org")
+	h.fr.WriteData(1, false, []byte("a"))
+	if status, _ := h.answer(1); status != "408" && !strings.HasPrefix(status, "RST") {
+		t.Errorf("HTTP/2, too slow: %q", status)
+	}
+	if err := <-gone; err == nil {
+		t.Error("the backend saw a complete body")
+	}
+}
+
+func TestUnreadBodyDoesNotHoldTheConnection(t *testing.T) {
+	l := mustListen(t)
+	l.Close()
+	r := rigWith(t, nil, limited(Limits{BodyGrace: 50 * time.Millisecond}), func(_ *Options, s *Settings) {
+		s.Table, s.Pools = everythingTo(t, l.Addr().String())
+	})
+	start := time.Now()
+	got := r.raw(post + "Content-Length: 1000\r\n\r\na")
+	if !strings.HasPrefix(got, "HTTP/1.1 502 ") || time.Since(start) > 3*time.Second {
+		t.Errorf("after %v: %q", time.Since(start), got)
+	}
+}
+
+// A body that is cut off is never taken for the next request, whatever comes
+// after the answer.
+func TestRestOfABodyIsNoRequest(t *testing.T) {
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
+		w.Header().Set("Content-Length", "5")
+		io.WriteString(w, "early")
+		http.NewResponseController(w).Flush()
+	}),
+		limited(Limits{BodyGrace: 50 * time.Millisecond}))
+	c := r.dial()
+	io.WriteString(c, post+"Content-Length: 1000\r\n\r\na")
+	br := bufio.NewReader(c)
+	if _, body := readResponse(t, br, "POST"); body != "early" {
+		t.Fatalf("%q", body)
+	}
+	go dripping(c, strings.Repeat(get+"\r\n", 10), 40, 20*time.Millisecond)
+	if rest, _ := io.ReadAll(br); strings.Contains(string(rest), "HTTP/1.1") {
+		t.Errorf("%q", rest)
+	}
+	r.events.mu.Lock()
+	defer r.events.mu.Unlock()
+	if n := len(r.events.requests); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// A client that takes nothing ends its connection, or its stream.
+func TestClientThatDoesNotRead(t *testing.T) {
+	gone := make(chan bool, 1)
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b := make([]byte, 64<<10)
+		for {
+			if _, err := w.Write(b); err != nil {
+				break
+			}
+		}
+		gone <- true
+	}), limited(Limits{WriteStall: 100 * time.Millisecond}))
+	wait := func(what string) {
+		t.Helper()
+		select {
+		case <-gone:
+		case <-time.After(5 * time.Second):
+			t.Errorf("%s: the backend still sends", what)
+		}
+	}
+	c := r.dial()
+	io.WriteString(c, get+"\r\n")
+	wait("HTTP/1.1")
+
+	h := r.h2(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1000})
+	h.headers(1, true, ":method", "GET", ":path", "/", ":scheme", "https", ":authority", "example.org")
+	wait("HTTP/2")
+	// The connection lives on.
+	h.fr.WritePing(false, [8]byte{1})
+	h.until(func(f http2.Frame) bool { p, ok := f.(*http2.PingFrame); return ok && p.IsAck() })
+}
+
+// A small answer is written after the handler returned: it may not wait for
+// window for ever either.
+func TestZeroWindowForASmallAnswer(t *testing.T) {
+	r := rigWith(t, hello, limited(Limits{WriteStall: 100 * time.Millisecond}))
+	h := r.h2(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	h.headers(1, true, ":method", "GET", ":path", "/", ":scheme", "https", ":authority", "example.org")
+	h.until(func(f http2.Frame) bool { _, ok := f.(*http2.RSTStreamFrame); return ok })
+}
+
+func TestSlowReaderIsServed(t *testing.T) {
+	const size = 4 << 20
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write(make([]byte, size))
+	}), limited(Limits{WriteStall: 300 * time.Millisecond}))
+	c := r.dial()
+	c.(*net.TCPConn).SetReadBuffer(32 << 10)
+	io.WriteString(c, "GET / HTTP/1.0\r\nHost: example.org\r\n\r\n")
+	n, buf := 0, make([]byte, 256<<10)
+	for {
+		m, err := c.Read(buf)
+		n += m
+		if err != nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n < size {
+		t.Errorf("%d bytes of %d", n, size)
+	}
+}
+
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	r := rigWith(t, hello, limited(Limits{Idle: 50 * time.Millisecond, HeaderRead: 50 * time.Millisecond}))
+	c := r.dial()
+	io.WriteString(c, get+"\r\n")
+	br := bufio.NewReader(c)
+	readResponse(t, br, "GET")
+	if _, err := br.ReadByte(); err != io.EOF {
+		t.Errorf("HTTP/1.1: %v", err)
+	}
+	if _, err := r.dial().Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("a connection that never said anything: %v", err)
+	}
+	h := r.h2()
+	for {
+		if _, err := h.fr.ReadFrame(); err != nil {
+			break
+		}
+	}
+	eventually(t, "all connections are counted out", func() bool {
+		r.events.mu.Lock()
+		defer r.events.mu.Unlock()
+		for _, n := range r.events.open {
+			if n != 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// What HTTP/1 refuses, HTTP/2 refuses.
+func TestStrictHTTP2(t *testing.T) {
+	b := newCountingBackend(t)
+	r := rigWith(t, nil, func(_ *Options, s *Settings) { s.Table, s.Pools = everythingTo(t, b.Addr().String()) })
+	ok := []string{":method", "GET", ":path", "/", ":scheme", "https", ":authority", "example.org"}
+	with := func(changes ...string) []string {
+		out := append([]string{}, ok...)
+		for i := 0; i < len(changes); i += 2 {
+			found := false
+			for j := 0; j < len(ok); j += 2 {
+				if out[j] == changes[i] {
+					out[j+1], found = changes[i+1], true
+				}
+			}
+			if !found {
+				out = append(out, changes[i], changes[i+1])
+			}
+		}
+		return out
+	}
+	var many []string
+	for i := range 101 {
+		many = append(many, fmt.Sprintf("a-%d", i), "b")
+	}
+	var big []string
+	for i := range 33 {
+		big = append(big, fmt.Sprintf("a-%d", i), strings.Repeat("b", 1<<10))
+	}
+	for _, tc := range []struct {
+		class string
+		send  []string
+		want  string // status, "RST" or "GOAWAY"
+	}{
+		{"good", ok, "200"},
+		{"method: CONNECT", []string{":method", "CONNECT", ":authority", "example.org:443"}, "405"},
+		{"method: TRACE", with(":method", "TRACE"), "405"},
+		{"target: fragment", with(":path", "/#a"), "400"},
+		{"target: backslash", with(":path", "/a\\b"), "400"},
+		{"target: encoded NUL", with(":path", "/a%00"), "400"},
+		{"target: non-ASCII", with(":path", "/\xc3\xa4"), "400"},
+		{"target: absolute", with(":path", "http://evil.example/"), "400"},
+		{"target: star", with(":path", "*"), "400"},
+		{"authority with user-info", with(":authority", "a@example.org"), "RST"},
+		{"authority with a path", with(":authority", "example.org/a"), "400"},
+		{"authority empty", with(":authority", ""), "400"},
+		{"host differs", with("host", "evil.example"), "400"},
+		{"connection", with("connection", "close"), "400"},
+		{"transfer-encoding", with("transfer-encoding", "chunked"), "400"},
+		{"upgrade", with("upgrade", "h2c"), "400"},
+		{"te", with("te", "gzip"), "400"},
+		{"upper case", with("X-A", "b"), "RST"},
+		{"newline in a value", with("a", "b\r\nc: d"), "RST"},
+		{"NUL in a value", with("a", "b\x00"), "RST"},
+		{"pseudo-header last", append([]string{"a", "b"}, ok...), "RST"},
+		{"pseudo-header twice", append(append([]string{}, ok...), ":path", "/b"), "RST"},
+		{"two content-lengths", append(with("content-length", "0"), "content-length", "0"), "400"},
+		{"limit: target", with(":path", "/"+strings.Repeat("a", 9<<10)), "414"},
+		{"limit: fields", with(many...), "431"},
+		{"limit: header bytes", with(big...), "431"},
+	} {
+		t.Run(tc.class, func(t *testing.T) {
+			before := b.bytes.Load()
+			h := r.h2()
+			h.headers(1, true, tc.send...)
+			got, _ := h.answer(1)
+			if !strings.HasPrefix(got, tc.want) {
+				t.Errorf("%q, want %q", got, tc.want)
+			}
+			if sent := b.bytes.Load() - before; tc.want != "200" && sent != 0 {
+				t.Errorf("%d bytes reached the backend", sent)
+			}
+		})
+	}
+}
+
+// h2conn is an HTTP/2 client that sends what it is told to.
+type h2conn struct {
+	t  testing.TB
+	fr *http2.Framer
+}
+
+func (r *rig) h2(settings ...http2.Setting) *h2conn {
+	r.t.Helper()
+	c, err := tls.Dial("tcp", r.https, &tls.Config{RootCAs: r.roots, ServerName: "example.org", NextProtos: []string{"h2"}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(c, http2.ClientPreface)
+	h := &h2conn{r.t, http2.NewFramer(c, c)}
+	h.fr.AllowIllegalWrites = true
+	h.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	h.fr.WriteSettings(settings...)
+	return h
+}
+
+// headers sends a header block of names and values.
+func (h *h2conn) headers(stream uint32, end bool, kv ...string) {
+	var b bytes.Buffer
+	enc := hpack.NewEncoder(&b)
+	for i := 0; i < len(kv); i += 2 {
+		enc.WriteField(hpack.HeaderField{Name: kv[i], Value: kv[i+1]})
+	}
+	block := b.Bytes()
+	first := true
+	for first || len(block) > 0 {
+		n := min(len(block), 16<<10)
+		if first {
+			h.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block[:n], EndStream: end, EndHeaders: n == len(block)})
+		} else {
+			h.fr.WriteContinuation(stream, n == len(block), block[:n])
+		}
+		block, first = block[n:], false
+	}
+}
+
+func (h *h2conn) until(ok func(http2.Frame) bool) {
+	h.t.Helper()
+	for {
+		f, err := h.fr.ReadFrame()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if ok(f) {
+			return
+		}
+	}
+}
+
+// answer returns the status of a stream and its body, "RST code" or "GOAWAY code".
+func (h *h2conn) answer(stream uint32) (status, body string) {
+	h.t.Helper()
+	h.until(func(f http2.Frame) bool {
+		switch f := f.(type) {
+		case *http2.MetaHeadersFrame:
+			status = f.PseudoValue("status")
+			return f.StreamEnded()
+		case *http2.DataFrame:
+			body += string(f.Data())
+			return f.StreamEnded()
+		case *http2.RSTStreamFrame:
+			if status == "" {
+				status = "RST " + f.ErrCode.String()
+			}
+			return true
+		case *http2.GoAwayFrame:
+			if f.ErrCode != http2.ErrCodeNo {
+				status = "GOAWAY " + f.ErrCode.String()
+				return true
+			}
+		}
+		return false
+	})
+	return status, body
+}

@@ -1,0 +1,268 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"time"
+
+	"edge/proxy/policy"
+	"edge/proxy/upstream"
+)
+
+// proxy hands the request to its pool and copies the answer back.
+func (x *exchange) proxy(d *policy.Decision) {
+	pool := x.st.set.Pools[d.Pool]
+	if pool == nil {
+		x.ev.Err = errors.New("no pool " + d.Pool)
+		x.fail(http.StatusBadGateway)
+		return
+	}
+	x.upstreamRequest(d)
+	if x.body != nil && x.r.ProtoMajor == 1 {
+		// An upstream may answer while the body is still on its way.
+		x.rc.EnableFullDuplex()
+	}
+	res, err := pool.RoundTrip(x.r.Context(), &x.up)
+	x.ev.UpstreamDuration = time.Since(x.ev.Start)
+	if err != nil {
+		x.failUpstream(err)
+		return
+	}
+	x.ev.Upstream, x.ev.UpstreamStatus, x.ev.Attempts = res.Address, res.Status, res.Attempts
+	if res.Upgraded != nil {
+		x.tunnel(res)
+		return
+	}
+	defer res.Body.Close()
+	x.relay(res)
+}
+
+// upstreamRequest turns the request around.
+func (x *exchange) upstreamRequest(d *policy.Decision) {
+	r := x.r
+	x.up = upstream.Request{
+		Method: r.Method, Target: originForm(x.req.Path, x.req.Query), Host: d.Host,
+		Interim: x.interim,
+	}
+	if x.up.Upgrade = upgradeOf(r); x.up.Upgrade != "" {
+		// What follows on this connection is not examined any more: it is
+		// another protocol, or the connection's end.
+		x.w.Header()["Connection"] = closeValue
+	}
+	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
+		x.body = newClientBody(r, x.rc, &x.st.engine.limits)
+		x.up.Body = x.body
+		x.up.ContentLength = r.ContentLength
+		x.up.Trailer = func() []policy.Field { return fieldsOf(nil, r.Trailer) }
+	}
+	x.up.Replayable = x.body == nil && idempotent(r.Method)
+	x.fields = append(endToEnd(x.fields, r.Header), d.Forwarded...)
+	x.up.Header = x.fields
+}
+
+func originForm(path, query string) string {
+	if query == "" {
+		return path
+	}
+	return path + "?" + query
+}
+
+// idempotent lists the methods of RFC 9110 section 9.2.2.
+func idempotent(method string) bool {
+	switch method {
+	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE":
+		return true
+	}
+	return false
+}
+
+// endToEnd removes, in place, what must not be passed on: fields of this
+// connection (RFC 9110 section 7.6.1), those that Connection names, and those
+// by which a client could speak in our name.
+func endToEnd(fields []policy.Field, h http.Header) []policy.Field {
+	named := h["Connection"]
+	out := fields[:0]
+	for _, f := range fields {
+		switch textproto.CanonicalMIMEHeaderKey(f.Name) {
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Transfer-Encoding",
+			"Upgrade", "Http2-Settings", "Trailer", "Host", "Content-Length", "Expect",
+			"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host":
+			continue
+		case "Te":
+			if !hasToken(f.Value, "trailers") {
+				continue
+			}
+			f.Value = "trailers"
+		}
+		if len(named) > 0 && namesField(named, f.Name) {
+			continue
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func namesField(connection []string, name string) bool {
+	for _, v := range connection {
+		if hasToken(v, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasToken reports whether a comma-separated list has an element, in any case.
+func hasToken(list, token string) bool {
+	for part := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(strings.Trim(part, " \t"), token) {
+			return true
+		}
+	}
+	return false
+}
+
+// interim passes a 1xx answer on, but 100: net/http sends that one itself when
+// the body is first read.
+func (x *exchange) interim(status int, header []policy.Field) error {
+	if status == http.StatusContinue || status == http.StatusSwitchingProtocols || !x.r.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	h := x.w.Header()
+	for _, f := range header {
+		h.Add(f.Name, f.Value)
+	}
+	x.w.WriteHeader(status)
+	for _, f := range header {
+		h.Del(f.Name)
+	}
+	return x.r.Context().Err()
+}
+
+// relay copies a final answer.
+func (x *exchange) relay(res *upstream.Response) {
+	streaming := x.answerHeader(res)
+	x.ev.Status = res.Status
+	if x.r.Method == http.MethodHead || res.Status == http.StatusNoContent || res.Status == http.StatusNotModified || res.ContentLength == 0 {
+		x.w.WriteHeader(res.Status)
+		x.ev.TTFB = time.Since(x.ev.Start)
+		x.guardWrites()
+	} else if streaming {
+		x.w.WriteHeader(res.Status)
+		x.flush()
+		x.ev.TTFB = time.Since(x.ev.Start)
+		x.copyBody(res, true)
+	} else {
+		x.copyBody(res, false)
+	}
+	if res.Trailer != nil {
+		h := x.w.Header()
+		for _, f := range res.Trailer() {
+			h.Add(http.TrailerPrefix+f.Name, f.Value)
+		}
+	}
+}
+
+// answerHeader fills in the header of the answer. It reports whether the body
+// has to be passed on as it comes.
+func (x *exchange) answerHeader(res *upstream.Response) (streaming bool) {
+	h := x.w.Header()
+	values := make([]string, 0, len(res.Header))
+	streaming = res.ContentLength < 0
+	typed := false
+	for _, f := range res.Header {
+		name := textproto.CanonicalMIMEHeaderKey(f.Name)
+		switch name {
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "Trailer":
+			continue
+		case "Content-Type":
+			typed = true
+			streaming = streaming || strings.HasPrefix(f.Value, "text/event-stream") || strings.HasPrefix(f.Value, "application/grpc")
+		}
+		if old := h[name]; len(old) > 0 {
+			h[name] = append(old, f.Value)
+			continue
+		}
+		values = append(values, f.Value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	if !typed {
+		h["Content-Type"] = nil // or net/http would guess one
+	}
+	return streaming
+}
+
+// copyBody copies the body with a pooled buffer. A body that ends before its
+// time is passed on as a visibly broken transfer.
+func (x *exchange) copyBody(res *upstream.Response, flush bool) {
+	buf := x.srv.buffers.Get().(*[copyBuffer]byte)
+	defer x.srv.buffers.Put(buf)
+	started := flush
+	for {
+		n, err := res.Body.Read(buf[:])
+		if !started && n == 0 && err != nil && err != io.EOF {
+			// Nothing has been sent yet: the client can still be told.
+			clear(x.w.Header())
+			x.failUpstream(err)
+			return
+		}
+		if !started {
+			started = true
+			x.w.WriteHeader(res.Status)
+			x.ev.TTFB = time.Since(x.ev.Start)
+		}
+		if n > 0 {
+			m, werr := x.write(buf[:n])
+			x.ev.BytesOut += int64(m)
+			if werr == nil && flush {
+				werr = x.flush()
+			}
+			if werr != nil {
+				x.ev.Err = werr
+				panic(http.ErrAbortHandler)
+			}
+		}
+		switch {
+		case err == io.EOF:
+			x.guardWrites()
+			return
+		case err != nil:
+			x.ev.Err = err
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+const copyBuffer = 32 << 10
+
+// failUpstream answers for an upstream that did not.
+func (x *exchange) failUpstream(err error) {
+	x.ev.Err = err
+	if x.body != nil {
+		if cerr := x.body.failed(); cerr != nil {
+			x.failBody(cerr)
+			return
+		}
+	}
+	if x.r.Context().Err() != nil {
+		x.ev.Status = statusClientGone
+		panic(http.ErrAbortHandler)
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		x.fail(http.StatusGatewayTimeout)
+	default:
+		x.fail(http.StatusBadGateway)
+	}
+}
+
+// fail answers with a status and a text that says nothing about the inside.
+func (x *exchange) fail(status int) {
+	if x.body != nil && x.r.ProtoMajor == 1 && !x.body.complete() {
+		x.w.Header()["Connection"] = closeValue
+	}
+	x.answer(status, http.StatusText(status)+"\n")
+}

@@ -1,0 +1,25 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"strconv"
+	"sync/atomic"
+)
+
+// requestIDs makes identifiers that are unique across restarts and cheap: a
+// random prefix of this server and a count.
+type requestIDs struct {
+	prefix string
+	n      atomic.Uint64
+}
+
+func (r *requestIDs) next() string {
+	return r.prefix + strconv.FormatUint(r.n.Add(1), 16)
+}
+
+func randomPrefix() string {
+	var b [6]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:]) + "-"
+}

@@ -1,0 +1,273 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+
+	"edge"
+)
+
+// Server is the front door. Create it with New, give it its first Settings
+// with Apply, end it with Shutdown. All methods are safe for concurrent use.
+type Server struct {
+	opts      Options
+	log       *slog.Logger
+	obs       Observer
+	tls       *tlsConfigs
+	tlsConfig *tls.Config // chooses among tls and the challenges
+	state     atomic.Pointer[state]
+	ids       requestIDs
+
+	// ctx ends when connections are closed by force; stopping when no new ones are taken.
+	ctx      context.Context
+	cancel   context.CancelFunc
+	stopping chan struct{}
+	wg       sync.WaitGroup // accept loops, handshakes, engines
+
+	applyMu   sync.Mutex // one Apply or Shutdown at a time
+	listeners map[string][]*listener
+	inherited map[string][]net.Listener
+	engines   []*engine
+	stopped   bool
+
+	connMu     sync.Mutex
+	conns      map[*conn]struct{}
+	perAddress map[netip.Addr]int
+	closing    bool
+
+	exchanges sync.Pool // *exchange
+	buffers   sync.Pool // *[copyBuffer]byte
+	tunnels   tunnels
+	panics    panicLog
+}
+
+// New returns a server that listens nowhere yet.
+func New(opts Options) *Server {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Observer == nil {
+		opts.Observer = noObserver{}
+	}
+	if opts.Inherited == nil {
+		opts.Inherited = activation.ListenersWithNames
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	s := &Server{
+		opts: opts, log: opts.Log.With("component", "proxy"), obs: opts.Observer, tls: newTLSConfigs(),
+		stopping:   make(chan struct{}),
+		listeners:  map[string][]*listener{},
+		conns:      map[*conn]struct{}{},
+		perAddress: map[netip.Addr]int{},
+	}
+	s.ids.prefix = randomPrefix()
+	s.exchanges.New = func() any { return new(exchange) }
+	s.buffers.New = func() any { return new([copyBuffer]byte) }
+	s.tlsConfig = &tls.Config{GetConfigForClient: s.configFor}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// ErrStopped is returned by Apply after Shutdown.
+var ErrStopped = errors.New("the server has been shut down")
+
+// Apply makes set the live configuration. Every new address is bound before
+// anything changes: after an error all is as it was. Listeners whose address
+// stays are kept, as are connections, streams and tunnels; pools that set does
+// not name any more are closed once their last request is over.
+func (s *Server) Apply(set Settings) error {
+	s.applyMu.Lock()
+	defer s.applyMu.Unlock()
+	if s.stopped {
+		return ErrStopped
+	}
+	if set.Table == nil {
+		return errors.New("apply settings: no policy table")
+	}
+	next, err := s.bindAll(&set)
+	if err != nil {
+		return err
+	}
+	old := s.state.Load()
+	s.state.Store(&state{set: &set, engine: s.engineFor(set.Limits.withDefaults())})
+	s.swapListeners(next)
+	s.pruneEngines()
+	if old != nil {
+		closeVanished(old.set.Pools, set.Pools)
+	}
+	return nil
+}
+
+// bindAll returns the listeners of set by key: kept ones as they are, new ones bound.
+func (s *Server) bindAll(set *Settings) (map[string][]*listener, error) {
+	next := map[string][]*listener{}
+	var fresh []*listener
+	for _, w := range wantedListeners(set) {
+		if kept := s.listeners[w.key]; kept != nil {
+			next[w.key] = kept
+			continue
+		}
+		ls, err := s.bind(w.address)
+		if err != nil {
+			for _, l := range fresh {
+				l.Close()
+			}
+			return nil, err
+		}
+		for _, l := range ls {
+			fresh = append(fresh, &listener{Listener: l, key: w.key})
+			next[w.key] = append(next[w.key], fresh[len(fresh)-1])
+		}
+	}
+	return next, nil
+}
+
+// swapListeners starts what is new in next, gives everything its role, and
+// closes what is no longer there.
+func (s *Server) swapListeners(next map[string][]*listener) {
+	for _, w := range wantedListeners(s.state.Load().set) {
+		for _, l := range next[w.key] {
+			l.tls.Store(w.tls)
+		}
+	}
+	for key, ls := range s.listeners {
+		if next[key] == nil {
+			for _, l := range ls {
+				l.Close()
+			}
+		}
+	}
+	for key, ls := range next {
+		if s.listeners[key] == nil {
+			for _, l := range ls {
+				s.wg.Add(1)
+				go s.accept(l)
+			}
+		}
+	}
+	s.listeners = next
+}
+
+// Addr is a bound address.
+type Addr struct {
+	Listener string // "http" or "https"
+	Addr     net.Addr
+}
+
+// Addrs lists the bound addresses in the order of the settings.
+func (s *Server) Addrs() []Addr {
+	s.applyMu.Lock()
+	defer s.applyMu.Unlock()
+	st := s.state.Load()
+	if st == nil {
+		return nil
+	}
+	var out []Addr
+	for _, w := range wantedListeners(st.set) {
+		for _, l := range s.listeners[w.key] {
+			out = append(out, Addr{l.name(), l.Listener.Addr()})
+		}
+	}
+	return out
+}
+
+// Shutdown stops listening and waits for what is in flight: requests, streams
+// and tunnels. When ctx ends or the drain limit is over, the rest is closed,
+// and the error says how many connections that were.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.applyMu.Lock()
+	defer s.applyMu.Unlock()
+	if s.stopped {
+		return nil
+	}
+	s.stopped = true
+	close(s.stopping)
+	for _, ls := range s.listeners {
+		for _, l := range ls {
+			l.Close()
+		}
+	}
+	drain := Limits{}.withDefaults().Drain
+	st := s.state.Load()
+	if st != nil {
+		drain = st.engine.limits.Drain
+	}
+	ctx, cancel := context.WithTimeout(ctx, drain)
+	defer cancel()
+	s.drain(ctx)
+	cut := s.closeConns()
+	for _, e := range s.engines {
+		e.close()
+	}
+	s.cancel()
+	s.wg.Wait()
+	s.tunnels.drained(context.Background())
+	if st != nil {
+		closeVanished(st.set.Pools, nil)
+	}
+	if cut > 0 {
+		return fmt.Errorf("shutdown: %d connections were still busy after the drain limit and were closed", cut)
+	}
+	return nil
+}
+
+// drain ends idle connections and waits for busy ones until ctx ends.
+func (s *Server) drain(ctx context.Context) {
+	// net/http gives connections that never said anything five seconds.
+	for _, c := range s.openConns() {
+		if !c.began.Load() {
+			c.Close()
+		}
+	}
+	var wg sync.WaitGroup
+	for _, e := range s.engines {
+		wg.Go(func() { e.http.Shutdown(ctx) })
+	}
+	wg.Go(func() { s.tunnels.drained(ctx) })
+	wg.Wait()
+}
+
+// closeConns closes every connection that is still open and counts those that
+// were in use.
+func (s *Server) closeConns() (busy int) {
+	s.connMu.Lock()
+	s.closing = true
+	s.connMu.Unlock()
+	for _, c := range s.openConns() {
+		if c.began.Load() {
+			busy++
+		}
+		c.Close()
+	}
+	return busy
+}
+
+func (s *Server) openConns() []*conn {
+	s.connMu.Lock()
+	defer s.connMu.Unlock()
+	open := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		open = append(open, c)
+	}
+	return open
+}
+
+// noObserver is the observer of those who want none.
+type noObserver struct{}
+
+func (noObserver) Conn(*edge.ConnEvent)           {}
+func (noObserver) Handshake(*edge.HandshakeEvent) {}
+func (noObserver) Request(*edge.RequestEvent)     {}
+func (noObserver) Challenge(*edge.ChallengeEvent) {}

@@ -1,0 +1,40 @@
+package proxy
+
+import (
+	"crypto/tls"
+
+	"edge"
+)
+
+// state is the immutable tree that requests and handshakes work on.
+type state struct {
+	set    *Settings
+	engine *engine
+}
+
+// minVersion is the lowest TLS version for a gated server name.
+func (st *state) minVersion(name string) uint16 {
+	m := st.set.MinVersion
+	if len(m) == 0 {
+		return tls.VersionTLS12
+	}
+	for _, key := range [...]string{name, edge.Parent(name), "*"} {
+		if v, ok := m[key]; ok {
+			return v
+		}
+	}
+	return tls.VersionTLS12
+}
+
+// closeVanished closes the pools of old that are not in now.
+func closeVanished(old, now map[string]Pool) {
+	keep := make(map[Pool]bool, len(now))
+	for _, p := range now {
+		keep[p] = true
+	}
+	for _, p := range old {
+		if !keep[p] {
+			p.Close()
+		}
+	}
+}
