@@ -21,8 +21,8 @@ import (
 type responder struct {
 	ca     *fakeCA
 	asked  atomic.Int64
-	status atomic.Int64 // an ocsp status, or -1 for being down
-	forger *fakeCA      // signs in the CA's place
+	status atomic.Int64           // an ocsp status, or -1 for being down
+	forger atomic.Pointer[fakeCA] // signs in the CA's place
 }
 
 func (r *responder) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -39,8 +39,8 @@ func (r *responder) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	signer := r.ca
-	if r.forger != nil {
-		signer = r.forger
+	if f := r.forger.Load(); f != nil {
+		signer = f
 	}
 	now := r.ca.now()
 	answer := ocsp.Response{Status: int(r.status.Load()), SerialNumber: new(big.Int).Set(q.SerialNumber), ThisUpdate: now, NextUpdate: now.Add(4 * days), IssuerHash: crypto.SHA1}
@@ -101,12 +101,12 @@ func TestStaple(t *testing.T) {
 			t.Error("an expired staple is served")
 		}
 		r.status.Store(ocsp.Good)
-		r.forger = newFakeCA(t, "forger.test", time.Now)
+		r.forger.Store(newFakeCA(t, "forger.test", time.Now))
 		time.Sleep(days)
 		if stapled() != nil {
 			t.Error("a forged staple is served")
 		}
-		r.forger = nil
+		r.forger.Store(nil)
 		before := serial(t, m, "example.org")
 		r.status.Store(ocsp.Revoked)
 		time.Sleep(days)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"edge"
@@ -218,9 +219,11 @@ func (m *Manager) order(r *rule, id edge.Identifier, old *held) (*tls.Certificat
 	case <-m.ctx.Done():
 		return nil, errEnded
 	}
+	var probes sync.WaitGroup
 	for _, ca := range r.Plan.CAs {
-		m.cas.get(ca.Key()).probe(m.ctx, ca)
+		probes.Go(func() { m.cas.get(ca.Key()).probe(m.ctx, ca) })
 	}
+	probes.Wait()
 	h, err := m.obtain(m.ctx, want{id: id, plan: &r.Plan, source: edge.SourceOnDemand, old: old})
 	if err != nil {
 		var p *postponed
