@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,6 +38,7 @@ type asker struct {
 	slots  chan struct{}
 	now    func() time.Time
 	memory memory
+	silent atomic.Bool // it did not answer the last time
 }
 
 func newAsker(rawURL string, now func() time.Time) *asker {

@@ -1,9 +1,13 @@
 package acmeglue
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"net"
+	"sync"
 	"testing"
+	"time"
 )
 
 // dialTLS does a real handshake with a server that uses m. It returns the
@@ -34,4 +38,44 @@ func dialTLS(t testing.TB, m *Manager, name string) *net.TCPAddr {
 	}
 	defer c.Close() // a test's connection
 	return c.RemoteAddr().(*net.TCPAddr)
+}
+
+// A client that hangs up does not keep its handshake's goroutine waiting.
+func TestHandshakeContext(t *testing.T) {
+	ca := newFakeCA(t, "ca.test", time.Now)
+	ca.hold = make(chan struct{})
+	defer close(ca.hold)
+	m := NewManager(ManagerOptions{Storage: openStorage(t)})
+	running(t, m, Settings{OnDemand: []OnDemandRule{{Hosts: []string{"*"}, Allow: []string{"**.test"}, Plan: Plan{CAs: []CA{ca}}}}})
+	client, server := net.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	var got error
+	s := tls.Server(server, &tls.Config{GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		c, err := m.Certificate(h.ServerName, h)
+		got = err
+		return c, err
+	}})
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = s.HandshakeContext(ctx) })
+	wg.Go(func() { _ = tls.Client(client, &tls.Config{ServerName: "new.test"}).HandshakeContext(ctx) })
+	eventually(t, "an order", func() bool { return ca.orders.Load() == 1 })
+	cancel()
+	wg.Wait()
+	if !errors.Is(got, context.Canceled) {
+		t.Errorf("error %v, want the context's", got)
+	}
+}
+
+// A certificate for an address answers clients that connect to it without a name.
+func TestConfiguredAddress(t *testing.T) {
+	ca := newFakeCA(t, "ca.test", time.Now)
+	m := NewManager(ManagerOptions{Storage: openStorage(t)})
+	running(t, m, one(ca, ids(t, "127.0.0.1", "::1")...))
+	eventually(t, "certificates", func() bool { return len(valid(m)) == 2 })
+	if dialTLS(t, m, "") == nil {
+		t.Error("no certificate for the configured address")
+	}
+	if dialTLS(t, m, "unknown.test") != nil {
+		t.Error("the address's certificate answered for a name")
+	}
 }

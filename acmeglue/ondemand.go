@@ -198,10 +198,17 @@ func (m *Manager) permit(ctx context.Context, r *rule, name string) error {
 	began := time.Now()
 	ans := r.asker.ask(ctx, name)
 	took := time.Since(began)
+	// The change is worth a line, not each name that strangers come up with.
+	if failed := ans.err != nil; r.asker.silent.Swap(failed) != failed {
+		if failed {
+			m.log.Warn("the permission endpoint is in trouble: no new names until it answers again", "name", name, "error", ans.err)
+		} else {
+			m.log.Info("the permission endpoint answers again")
+		}
+	}
 	switch {
 	case ans.err != nil:
 		m.decided(name, decError, took, ans.err)
-		m.log.Warn("permission for a new name could not be asked for", "name", name, "error", ans.err)
 		return fmt.Errorf("%w: %w", errRefused, ans.err)
 	case !ans.consent:
 		m.decided(name, decDeny, took, nil)

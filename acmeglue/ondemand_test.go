@@ -455,6 +455,62 @@ func TestPermissionWithdrawn(t *testing.T) {
 	})
 }
 
+func TestAnswersAreForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		status, asked := 403, 0
+		a := newAsker("http://permission.test/?a=b", time.Now)
+		a.client.Transport = transport(func(r *http.Request) (*http.Response, error) {
+			asked++
+			if got := r.URL.Query(); got.Get("domain") != "x.test" || got.Get("a") != "b" {
+				t.Errorf("asked %s", r.URL)
+			}
+			if status == 0 {
+				return nil, errors.New("down")
+			}
+			return &http.Response{StatusCode: status, Body: http.NoBody}, nil
+		})
+		for _, c := range []struct {
+			status  int
+			consent bool
+			err     bool
+			keep    time.Duration
+		}{{403, false, false, keepRefusal}, {404, false, false, keepRefusal}, {301, false, false, keepRefusal}, {204, true, false, keepConsent},
+			{500, false, true, keepTrouble}, {429, false, true, keepTrouble}, {0, false, true, keepTrouble}} {
+			status = c.status
+			if ans := a.ask(t.Context(), "x.test"); ans.consent != c.consent || (ans.err != nil) != c.err {
+				t.Errorf("%d: %+v", c.status, ans)
+			}
+			time.Sleep(c.keep - time.Millisecond)
+			if _, ok := a.known("x.test"); !ok {
+				t.Errorf("%d: forgotten too early", c.status)
+			}
+			time.Sleep(2 * time.Millisecond)
+			if _, ok := a.known("x.test"); ok {
+				t.Errorf("%d: remembered too long", c.status)
+			}
+		}
+		if asked != 7 {
+			t.Errorf("asked %d times, want 7", asked)
+		}
+	})
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	var m memory
+	for i := range 10 * generation {
+		m.put(fmt.Sprint(i), answer{})
+	}
+	if n := len(m.young) + len(m.old); n > 2*generation {
+		t.Errorf("%d names are remembered", n)
+	}
+	if _, ok := m.get(fmt.Sprint(10*generation - 1)); !ok {
+		t.Error("the latest name is forgotten")
+	}
+	if _, ok := m.get("0"); ok {
+		t.Error("the first name is remembered")
+	}
+}
+
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
@@ -29,6 +30,11 @@ import (
 type certStore struct {
 	storage certmagic.Storage
 	log     *slog.Logger
+
+	mu sync.Mutex
+	// What recover could not put in place, by journal key: a full disk must not
+	// keep edge from serving what it has.
+	unfinished map[string]*journalled
 }
 
 // stored is one certificate as it lies in storage.
@@ -61,6 +67,13 @@ func journalKey(issuerKey, name string) string {
 
 func (s *certStore) load(ctx context.Context, issuerKey, name string) (*stored, error) {
 	keys := certmagic.StorageKeys
+	s.mu.Lock()
+	j := s.unfinished[journalKey(issuerKey, name)]
+	s.mu.Unlock()
+	if j != nil {
+		st := &stored{chain: []byte(j.Chain), key: []byte(j.Key)}
+		return st, st.decodeMeta(j.Meta)
+	}
 	chain, err := s.storage.Load(ctx, keys.SiteCert(issuerKey, name))
 	if err != nil {
 		return nil, err
@@ -73,7 +86,7 @@ func (s *certStore) load(ctx context.Context, issuerKey, name string) (*stored, 
 	// The metadata is a convenience: a chain and a key are served without it.
 	if raw, err := s.storage.Load(ctx, keys.SiteMeta(issuerKey, name)); err == nil {
 		if err := st.decodeMeta(raw); err != nil {
-			s.log.Warn("metadata of a certificate is unreadable and was ignored", "component", "certificates",
+			s.log.Warn("metadata of a certificate is unreadable and was ignored",
 				"name", name, "file", keys.SiteMeta(issuerKey, name), "error", err)
 		}
 	}
@@ -134,45 +147,63 @@ func (s *certStore) carryOut(ctx context.Context, j *journalled) error {
 			return err
 		}
 	}
+	s.mu.Lock()
+	delete(s.unfinished, journalKey(j.IssuerKey, j.Name))
+	s.mu.Unlock()
 	return s.storage.Delete(ctx, journalKey(j.IssuerKey, j.Name))
 }
 
-// recover finishes the writes that a crash interrupted. An entry older than
-// what is in place (another program renewed meanwhile) is dropped.
+// recover finishes the writes that a crash interrupted. It reports trouble to
+// the log alone, since what can be served has to be served.
 func (s *certStore) recover(ctx context.Context) error {
 	entries, err := s.list(ctx, journalPrefix)
 	if err != nil {
 		return err
 	}
-	var failed []error
 	for _, key := range entries {
-		raw, err := s.storage.Load(ctx, key)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // another process was quicker
+		if path.Ext(key) != ".json" {
+			continue // the temporary file of a journal entry that never was
 		}
-		var j journalled
-		if err == nil {
-			err = json.Unmarshal(raw, &j)
+		err := s.redo(ctx, key)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // or another process was quicker
+			s.log.Warn("an interrupted write was not finished", "file", key, "error", err)
 		}
-		var fresh *held
-		if err == nil {
-			fresh, err = new(share).parse([]byte(j.Chain), []byte(j.Key))
-		}
-		if err != nil {
-			s.log.Warn("an interrupted write cannot be finished and is dropped", "component", "certificates", "file", key, "error", err)
-			failed = append(failed, s.storage.Delete(ctx, key))
-			continue
-		}
-		if st, err := s.load(ctx, j.IssuerKey, j.Name); err == nil {
-			if have, err := new(share).parse(st.chain, st.key); err == nil && have.notBefore.After(fresh.notBefore) {
-				failed = append(failed, s.storage.Delete(ctx, key))
-				continue
-			}
-		}
-		s.log.Info("finishing an interrupted write", "component", "certificates", "name", j.Name)
-		failed = append(failed, s.carryOut(ctx, &j))
 	}
-	return errors.Join(failed...)
+	return nil
+}
+
+// redo carries out one journal entry. An entry older than what is in place
+// (another program renewed meanwhile), or one that is damaged, is dropped.
+func (s *certStore) redo(ctx context.Context, key string) error {
+	raw, err := s.storage.Load(ctx, key)
+	if err != nil {
+		return err
+	}
+	var j journalled
+	if err := json.Unmarshal(raw, &j); err != nil {
+		return errors.Join(err, s.storage.Delete(ctx, key))
+	}
+	var shared share
+	fresh, err := shared.parse([]byte(j.Chain), []byte(j.Key))
+	if err != nil {
+		return errors.Join(err, s.storage.Delete(ctx, key))
+	}
+	if st, err := s.load(ctx, j.IssuerKey, j.Name); err == nil {
+		if have, err := shared.parse(st.chain, st.key); err == nil && have.notBefore.After(fresh.notBefore) {
+			return s.storage.Delete(ctx, key)
+		}
+	}
+	s.log.Info("finishing an interrupted write", "name", j.Name)
+	if err := s.carryOut(ctx, &j); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.unfinished == nil {
+			s.unfinished = make(map[string]*journalled)
+		}
+		s.unfinished[key] = &j
+		return err
+	}
+	return nil
 }
 
 // saveMeta replaces the metadata alone.
@@ -239,7 +270,7 @@ func (s *certStore) lock(ctx context.Context, name string) (func(), error) {
 	}
 	return func() {
 		if err := s.storage.Unlock(context.WithoutCancel(ctx), key); err != nil {
-			s.log.Warn("a lock could not be released; it goes stale by itself", "component", "certificates", "name", name, "error", err)
+			s.log.Warn("a lock could not be released; it goes stale by itself", "name", name, "error", err)
 		}
 	}, nil
 }

@@ -57,7 +57,7 @@ func TestSaveInterruptedAtEachStep(t *testing.T) {
 			}
 			return nil
 		}
-		err := (&certStore{storage: storage}).save(t.Context(), ca.key, "example.org", next)
+		err := (&certStore{storage: storage, log: slog.New(slog.DiscardHandler)}).save(t.Context(), ca.key, "example.org", next)
 		storage.files.Before = nil
 		if err == nil {
 			if n < 20 {
@@ -85,6 +85,44 @@ func TestSaveInterruptedAtEachStep(t *testing.T) {
 
 func hasEntry(keys []string) bool {
 	return slices.ContainsFunc(keys, func(k string) bool { return !strings.Contains(k, ".tmp-") })
+}
+
+// A disk that is full at the start keeps nobody from serving what there is.
+func TestFullDiskAtTheStart(t *testing.T) {
+	ca, storage, now := newFakeCA(t, "ca.test", time.Now), openStorage(t), time.Now()
+	ca.store(t, storage, "example.org", now.Add(-50*days), now.Add(40*days))
+	next := ca.make(t, "example.org", now.Add(-time.Hour), now.Add(90*days))
+	storage.files.Before = failWrites(".crt") // the journal and the key are written
+	store := &certStore{storage: storage, log: slog.New(slog.DiscardHandler)}
+	if err := store.save(t.Context(), ca.key, "example.org", next); err == nil {
+		t.Fatal("the disk was not full")
+	}
+	m := loadAll(t, storage, ca, "example.org")
+	if got, want := serial(t, m, "example.org"), leafOf(next.chain).SerialNumber.String(); got != want {
+		t.Errorf("serial %s, want %s of the journal", got, want)
+	}
+	storage.files.Before = nil
+	if got, want := serial(t, loadAll(t, storage, ca, "example.org"), "example.org"), leafOf(next.chain).SerialNumber.String(); got != want {
+		t.Errorf("serial %s, want %s of the journal", got, want)
+	}
+}
+
+func TestOpenFileStorage(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenFileStorage(filepath.Join(file, "storage")); err == nil || !strings.Contains(err.Error(), "storage.dir") {
+		t.Errorf("a folder below a file: %v", err)
+	}
+}
+
+func TestUnsafeName(t *testing.T) {
+	for _, name := range []string{"example.org", "*.example.org", "xn--bcher-kva.example", "192.0.2.1", "2001:db8::1", "::1"} {
+		if got := unsafeName(certmagic.StorageKeys.Safe(name)); got != name {
+			t.Errorf("%s comes back as %s", name, got)
+		}
+	}
 }
 
 func TestDamagedFilesAreObtainedAgain(t *testing.T) {
