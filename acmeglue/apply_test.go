@@ -182,6 +182,15 @@ func TestChoice(t *testing.T) {
 		t.Fatal(err)
 	}
 	ca.fail(errors.New("not now"))
+	for range 2 { // the second time from memory
+		choices(t, m)
+	}
+	m.cancel()
+	m.end()
+}
+
+func choices(t *testing.T, m *Manager) {
+	t.Helper()
 	for name, want := range map[string]string{
 		"exact.wild.test":   "exact.wild.test",
 		"other.wild.test":   "*.wild.test",
@@ -207,8 +216,6 @@ func TestChoice(t *testing.T) {
 			t.Errorf("%q gets the certificate of %s, want %s", name, leaf.DNSNames[0], want)
 		}
 	}
-	m.cancel()
-	m.end()
 }
 
 func TestSettingsAreChecked(t *testing.T) {

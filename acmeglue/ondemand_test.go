@@ -269,6 +269,44 @@ func TestCADownForANewName(t *testing.T) {
 	}
 }
 
+// What no CA was asked for does not count against the quota.
+func TestOutageCostsNoQuota(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ca := newFakeCA(t, "ca.test", time.Now)
+		ca.fail(unreachableErr(ca))
+		m := NewManager(ManagerOptions{Storage: openStorage(t)})
+		stop := running(t, m, Settings{OnDemand: []OnDemandRule{{Hosts: []string{"*"}, Allow: []string{"**.test"}, Plan: Plan{CAs: []CA{ca}}, MaxNewPerHour: 2}}})
+		for i := range 10 {
+			if _, err := m.Certificate(fmt.Sprintf("n%d.test", i), nil); err == nil {
+				t.Fatal("a certificate from a dead CA")
+			}
+		}
+		ca.fail(nil)
+		time.Sleep(time.Minute)
+		serial(t, m, "last.test")
+		stop()
+	})
+}
+
+func TestNewNamesAtATime(t *testing.T) {
+	ca, p := newFakeCA(t, "ca.test", time.Now), newPermission(t)
+	hang := make(chan struct{})
+	p.hang.Store(&hang)
+	obs := &events{}
+	m := NewManager(ManagerOptions{Storage: openStorage(t), Observer: obs})
+	running(t, m, Settings{OnDemand: []OnDemandRule{p.rule(ca)}})
+	var wg sync.WaitGroup
+	for i := range maxFlights + 100 {
+		wg.Go(func() {
+			// Some are permitted in the end; this is about who has to wait for it.
+			_, _ = m.Certificate(fmt.Sprintf("n%d.test", i), nil)
+		})
+	}
+	eventually(t, "the last hundred are turned away at once", func() bool { return obs.count("throttled") == 100 })
+	close(hang)
+	wg.Wait()
+}
+
 // hungCA takes connections and says nothing.
 type hungCA struct{ *fakeCA }
 

@@ -47,7 +47,9 @@ func (q *queue) set(s *slot, due time.Time, urgency int64) {
 	} else {
 		q.removeLocked(it)
 	}
-	it.due, it.urgency, it.ready = due, urgency, false
+	// Wall time only: most times are those of certificates, and mixed with
+	// readings of the monotonic clock they would have no order.
+	it.due, it.urgency, it.ready = due.Round(0), urgency, false
 	heap.Push(&q.waiting, it)
 	if it.index == 0 {
 		select {

@@ -300,7 +300,7 @@ func TestOutageIsFoundOutOnce(t *testing.T) {
 		ca := newFakeCA(t, "ca.test", time.Now)
 		ca.fail(unreachableErr(ca))
 		var names []string
-		for i := range 500 {
+		for i := range 200 {
 			names = append(names, fmt.Sprintf("host-%d.test", i))
 		}
 		m := NewManager(ManagerOptions{Storage: openStorage(t), Orders: OrderRate{Burst: 10000}})
@@ -312,8 +312,8 @@ func TestOutageIsFoundOutOnce(t *testing.T) {
 		ca.fail(nil)
 		time.Sleep(20 * time.Minute)
 		synctest.Wait()
-		if n := len(valid(m)); n != 500 {
-			t.Errorf("%d certificates after the outage, want 500", n)
+		if n := len(valid(m)); n != 200 {
+			t.Errorf("%d certificates after the outage, want 200", n)
 		}
 		stop()
 	})

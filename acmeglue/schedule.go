@@ -27,9 +27,14 @@ func (m *Manager) Run(ctx context.Context) {
 	nap := time.NewTimer(0)
 	defer nap.Stop()
 	saved := m.now()
+	wall := saved.Round(0)
 	for {
 		m.tick()
 		now := m.now()
+		if now.Round(0).Before(wall.Add(-time.Second)) {
+			m.clockSetBack()
+		}
+		wall = now.Round(0)
 		wait := longestNap
 		for free > 0 {
 			s, next := m.queue.take(now)
@@ -66,6 +71,15 @@ func (m *Manager) Run(ctx context.Context) {
 		case <-m.queue.wake:
 		case <-nap.C:
 		}
+	}
+}
+
+// clockSetBack looks at every slot again: what was queued for a time on the
+// old clock would come as much too late as the clock was set back.
+func (m *Manager) clockSetBack() {
+	m.log.Warn("the clock was set back; everything is scheduled anew")
+	for s := range m.view.Load().all() {
+		m.schedule(s)
 	}
 }
 
