@@ -189,6 +189,24 @@ func TestChoice(t *testing.T) {
 	m.end()
 }
 
+func TestACMEInvalidGetsNothing(t *testing.T) {
+	ca, p := newFakeCA(t, "ca.test", time.Now), newPermission(t)
+	m := NewManager(ManagerOptions{Storage: openStorage(t)})
+	running(t, m, Settings{
+		Static:   []StaticPair{pair(t, ca, "*")},
+		OnDemand: []OnDemandRule{{Hosts: []string{"*.acme.invalid", "*"}, Ask: p.URL, Allow: []string{"**.invalid"}, Plan: Plan{CAs: []CA{ca}}}},
+		Default:  []string{"*"},
+	})
+	for _, name := range []string{"acme.invalid", "0123.4567.acme.invalid"} {
+		if c, err := m.Certificate(name, nil); !errors.Is(err, edge.ErrNoCertificate) {
+			t.Errorf("%s: %v, %v", name, c, err)
+		}
+	}
+	if n := ca.orders.Load() + p.asked.Load(); n != 0 {
+		t.Errorf("%d orders and questions", n)
+	}
+}
+
 func choices(t *testing.T, m *Manager) {
 	t.Helper()
 	for name, want := range map[string]string{

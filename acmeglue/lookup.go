@@ -30,6 +30,11 @@ func (m *Manager) Certificate(name string, hello *tls.ClientHelloInfo) (*tls.Cer
 
 // choose is the way of Certificate for names whose certificate is not at hand.
 func (m *Manager) choose(v *view, name string, hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if edge.IsACMEInvalid(name) {
+		// Whoever answers for such a name proves control of another: never the
+		// default site, nor a pair that somebody configured for "*".
+		return nil, edge.ErrNoCertificate
+	}
 	var addr netip.Addr
 	exact, wild := v.exact[name], v.wild[suffix(name)]
 	if name == "" {
