@@ -31,7 +31,8 @@ type CAOptions struct {
 	Profiles          map[string]time.Duration // lifetime by profile; default: 90 days, named "default"
 	BadNonces         int                      // percent
 	AlternateRoots    int
-	ChainLength       int // default 1 intermediate
+	SNIOnly           bool // offer TLS-SNI-01 and nothing else
+	ChainLength       int  // default 1 intermediate
 	DNS               string
 	Log               io.Writer // Pebble's log; nil: discarded
 }
@@ -48,6 +49,8 @@ type CA struct {
 	fault   func(http.ResponseWriter, *http.Request) bool
 	manage  http.Handler
 	handler http.Handler
+	sniOnly bool
+	tlsPort int
 }
 
 // pebbleEnv guards the environment that Pebble's constructors read.
@@ -55,7 +58,7 @@ var pebbleEnv sync.Mutex
 
 // NewCA starts a CA on a loopback port.
 func NewCA(o CAOptions) (*CA, error) {
-	c := &CA{Store: db.NewMemoryStore()}
+	c := &CA{Store: db.NewMemoryStore(), sniOnly: o.SNIOnly, tlsPort: o.TLSPort}
 	if o.DNS == "" {
 		d, err := NewDNS()
 		if err != nil {
@@ -126,23 +129,23 @@ func (c *CA) serve(w http.ResponseWriter, r *http.Request) {
 	if fault != nil && fault(w, r) {
 		return
 	}
-	switch {
-	case r.Method == http.MethodPost && r.URL.Path == "/order-plz":
-		rec := &statusRecorder{ResponseWriter: w}
-		c.handler.ServeHTTP(rec, r)
-		if rec.status == http.StatusCreated {
-			c.orders.Add(1)
-		}
-		return
-	case r.Method == http.MethodPost && r.URL.Path == "/sign-me-up":
-		rec := &statusRecorder{ResponseWriter: w}
-		c.handler.ServeHTTP(rec, r)
-		if rec.status == http.StatusCreated {
-			c.accts.Add(1)
-		}
+	rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+	c.handler.ServeHTTP(rec, r)
+	if r.Method != http.MethodPost {
 		return
 	}
-	c.handler.ServeHTTP(w, r)
+	// The paths are Pebble's own and not exported: its version is pinned.
+	switch challenge, ok := strings.CutPrefix(r.URL.Path, "/chalZ/"); {
+	case r.URL.Path == "/order-plz" && rec.status == http.StatusCreated:
+		c.orders.Add(1)
+		if c.sniOnly {
+			c.sniOrder(w.Header().Get("Location"))
+		}
+	case r.URL.Path == "/sign-me-up" && rec.status == http.StatusCreated:
+		c.accts.Add(1)
+	case ok && c.sniOnly && rec.status == http.StatusOK:
+		c.sniValidate(challenge)
+	}
 }
 
 type statusRecorder struct {
@@ -214,4 +217,13 @@ func Port(address string) int {
 	}
 	n, _ := strconv.Atoi(port)
 	return n
+}
+
+// RootNames are the common names of the roots, default first.
+func (c *CA) RootNames() []string {
+	var names []string
+	for i := range c.ca.GetNumberOfRootCerts() {
+		names = append(names, c.ca.GetRootCert(i).Cert.Subject.CommonName)
+	}
+	return names
 }
