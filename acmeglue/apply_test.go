@@ -165,6 +165,22 @@ func TestReloadMovesNothing(t *testing.T) {
 	}
 }
 
+// What could not be written is kept by a reload all the same.
+func TestReloadWithFullDisk(t *testing.T) {
+	ca, storage := newFakeCA(t, "ca.test", time.Now), openStorage(t)
+	storage.files.Before = failWrites("certificates", "journal")
+	m := NewManager(ManagerOptions{Storage: storage})
+	set := Settings{OnDemand: []OnDemandRule{{Hosts: []string{"*"}, Allow: []string{"**.test"}, Plan: Plan{CAs: []CA{ca}}}}}
+	running(t, m, set)
+	first := serial(t, m, "a.test")
+	if err := m.Apply(set); err != nil {
+		t.Fatal(err)
+	}
+	if got := serial(t, m, "a.test"); got != first || ca.orders.Load() != 1 {
+		t.Errorf("serial %s, was %s; %d orders", got, first, ca.orders.Load())
+	}
+}
+
 func TestChoice(t *testing.T) {
 	ca := newFakeCA(t, "ca.test", time.Now)
 	storage, now := openStorage(t), time.Now()

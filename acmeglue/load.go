@@ -92,33 +92,38 @@ next:
 	return keys
 }
 
-// storedOnDemand lists the names in storage that an on-demand rule covers.
-// They are served without asking anybody: that they are there says that they
-// were permitted.
-func (m *Manager) storedOnDemand(ctx context.Context, v *view) ([]edge.Identifier, error) {
+// permitted lists the names that an on-demand rule covers and that there is a
+// certificate for, in storage or in memory alone. They are served without asking
+// anybody: that they are there says that they were permitted.
+func (m *Manager) permitted(ctx context.Context, d *draft) ([]edge.Identifier, error) {
 	seen := make(map[string]bool)
 	var ids []edge.Identifier
-	for _, issuerKey := range v.issuers {
+	consider := func(name string) {
+		id, err := edge.ParseIdentifier(name)
+		if err != nil || id.IsWildcard() || seen[id.Value] || d.view.get(id.Value) != nil {
+			return
+		}
+		if id.Type == edge.DNS && d.view.wild[suffix(id.Value)] != nil {
+			return // the configured wildcard has it
+		}
+		if r := d.view.ruleFor(id); r == nil || !r.covers(id) {
+			return
+		}
+		seen[id.Value] = true
+		ids = append(ids, id)
+	}
+	for _, issuerKey := range d.view.issuers {
 		names, err := m.store.names(ctx, issuerKey)
 		if err != nil {
 			return nil, err
 		}
-		for _, n := range names {
-			id, err := edge.ParseIdentifier(n)
-			if err != nil || id.IsWildcard() || seen[id.Value] || v.get(id.Value) != nil {
-				continue
-			}
-			r := v.rule(id.Value)
-			if id.Type == edge.IP {
-				r = v.rules["*"]
-			} else if v.wild[suffix(id.Value)] != nil {
-				continue // the configured wildcard has it
-			}
-			if r == nil || !r.covers(id) {
-				continue
-			}
-			seen[id.Value] = true
-			ids = append(ids, id)
+		for _, name := range names {
+			consider(name)
+		}
+	}
+	for s := range d.old.all() {
+		if sn := s.snapshot(); sn.source == edge.SourceOnDemand && sn.held != nil {
+			consider(s.id.Value) // a full disk may have kept it from storage
 		}
 	}
 	return ids, nil

@@ -3,7 +3,6 @@ package acmeglue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -118,120 +117,6 @@ func orDefault[T comparable](v, def T) T {
 
 // tick advances the coarse clock.
 func (m *Manager) tick() { m.clock.Store(m.now().Unix()) }
-
-// Apply makes the settings those in force. What has a certificate keeps it; new
-// names are looked up in storage and, where it has none, obtained by Run. After
-// an error nothing has changed. It reads static pairs and the list of what is
-// stored, not the stored certificates, and is quick therefore.
-func (m *Manager) Apply(s Settings) error {
-	m.apply.Lock()
-	defer m.apply.Unlock()
-	if err := s.check(); err != nil {
-		return err
-	}
-	static, err := m.readStatic(s.Static)
-	if err != nil {
-		return err
-	}
-	if err := m.prepare(m.ctx); err != nil {
-		return err
-	}
-	old, v := m.view.Load(), newView()
-	if v.issuers, err = m.store.issuers(m.ctx); err != nil {
-		return err
-	}
-	m.addRules(v, old, &s)
-	var adopt []func() // changes of slots that outlive the old view: only once nothing can fail
-
-	place := func(id edge.Identifier, source edge.CertificateSource, plan *Plan, r *rule) *slot {
-		sl := old.get(id.Value)
-		if sl == nil || v.get(id.Value) != nil {
-			sl = &slot{id: id}
-		}
-		v.put(sl)
-		adopt = append(adopt, func() {
-			sl.mu.Lock()
-			defer sl.mu.Unlock()
-			if sl.source == edge.SourceStatic {
-				sl.loaded, sl.held = false, nil // storage may have one of its own
-			}
-			if sl.plan == nil || plan == nil || sl.plan.String() != plan.String() {
-				sl.denied, sl.hold = false, time.Time{}
-			}
-			sl.source, sl.plan, sl.rule = source, plan, r
-		})
-		return sl
-	}
-	for i := range s.Sites {
-		site := &s.Sites[i]
-		for _, id := range site.Hosts {
-			place(id, edge.SourceSite, &site.Plan, nil)
-		}
-	}
-	for i, pair := range s.Static {
-		for _, host := range pair.Hosts {
-			sl := place(staticIdentifier(host), edge.SourceStatic, nil, nil)
-			h := static[i]
-			adopt = append(adopt, func() {
-				sl.mu.Lock()
-				defer sl.mu.Unlock()
-				sl.loaded = true
-				if sl.held == nil || sl.held.sum != h.sum {
-					sl.setLocked(h)
-				}
-			})
-		}
-	}
-	found, err := m.storedOnDemand(m.ctx, v)
-	if err != nil {
-		return err
-	}
-	for _, id := range found {
-		r := v.ruleFor(id)
-		sl := place(id, edge.SourceOnDemand, &r.Plan, r)
-		m.recallUse(sl)
-	}
-	for _, host := range s.Default {
-		if sl := v.get(host); sl != nil {
-			v.fallback = append(v.fallback, sl)
-		}
-	}
-	for _, f := range adopt {
-		f()
-	}
-	m.view.Store(v)
-	old.closeAskers(v)
-	for sl := range old.all() {
-		if v.get(sl.id.Value) != sl {
-			m.queue.drop(sl)
-		}
-	}
-	for sl := range v.all() {
-		m.schedule(sl)
-	}
-	return nil
-}
-
-// prepare reads what an earlier process left, once.
-func (m *Manager) prepare(ctx context.Context) error {
-	m.mu.Lock()
-	done := m.born != nil
-	m.mu.Unlock()
-	if done {
-		return nil
-	}
-	if err := m.store.recover(ctx); err != nil {
-		return fmt.Errorf("finish interrupted writes: %w", err)
-	}
-	if err := m.failures.load(ctx); err != nil {
-		return err
-	}
-	born := m.readUsed(ctx)
-	m.mu.Lock()
-	m.born = born
-	m.mu.Unlock()
-	return nil
-}
 
 // errEnded is what comes after the end of Run.
 var errEnded = errors.New("edge is shutting down")
