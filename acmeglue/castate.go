@@ -110,7 +110,7 @@ type Prober interface {
 // long a CA that has answered is taken to be there.
 const (
 	probeTimeout = 2 * time.Second
-	probeEvery   = time.Minute
+	probeEvery   = 5 * time.Second
 )
 
 // probe finds out whether a CA is there, unless that is known.
