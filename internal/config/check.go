@@ -265,8 +265,9 @@ func (l *loader) hostPort(path string, addr *string, port string) {
 	*addr = net.JoinHostPort(host, p)
 }
 
-// maxSocketPath is what fits into sockaddr_un on Linux.
-const maxSocketPath = 107
+// maxSocketPath is what fits into sockaddr_un on Linux (107 bytes), less what
+// the name of the socket has while it is made.
+const maxSocketPath = 96
 
 func (l *loader) checkSocket() {
 	s := l.cfg.Admin.Socket

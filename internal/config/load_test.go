@@ -185,7 +185,7 @@ func TestMistakes(t *testing.T) {
 		"listen on a name":    {top(`listen: {http: ["example.org:80"]}`), ":6:17", "not an IP address"},
 		"listen on no port":   {top(`listen: {http: ["127.0.0.1"]}`), ":6:17", "not an address"},
 		"relative socket":     {top("admin: {socket: x.sock}"), ":6:17", "relative"},
-		"long socket":         {top("admin: {socket: /" + strings.Repeat("x", 120) + "}"), ":6:17", "can have 107"},
+		"long socket":         {top("admin: {socket: /" + strings.Repeat("x", 120) + "}"), ":6:17", "can have 96"},
 		"socket is a file":    {top("admin: {socket: /etc/passwd}"), ":6:17", "is no socket"},
 		"missing cert":        {site("    tls: {cert: nosuch.pem, key: nosuch.key}\n"), ":6:17", "no such file"},
 		"cert without key":    {site("    tls: {cert: nosuch.pem}\n"), ":6:10", "belong together"},

@@ -1,0 +1,190 @@
+package accesslog
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"go.uber.org/goleak"
+
+	"edge"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func event() *edge.RequestEvent {
+	return &edge.RequestEvent{
+		Start: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Duration: 1500 * time.Millisecond, Site: "example.org", RequestID: "r1",
+		Remote: netip.MustParseAddrPort("10.0.0.1:1234"), Client: netip.MustParseAddr("192.0.2.1"), Method: "GET", Scheme: "https",
+		Host: "example.org", Path: "/a", Query: "b=c&access_token=hunter2", Proto: "HTTP/2.0", UserAgent: `x "y" \z`, Referer: "https://r.test/?code=hunter2",
+		Status: 200, BytesIn: 1, BytesOut: 2, TLSVersion: 0x0304, TLSCipher: 0x1301, SNI: "example.org", ALPN: "h2",
+		Decision: "proxy", Upstream: "127.0.0.1:1", UpstreamStatus: 200, Attempts: 1, Err: errors.New("cut\nshort"),
+	}
+}
+
+func TestJSON(t *testing.T) {
+	b := appendJSON(nil, event())
+	var got map[string]any
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatalf("%v: %s", err, b)
+	}
+	for k, want := range map[string]any{
+		"time": "2026-01-02T03:04:05.000Z", "client_ip": "192.0.2.1", "remote_ip": "10.0.0.1", "query": "b=c&access_token=***", "status": 200.0,
+		"duration": 1.5, "tls_version": "TLS 1.3", "upstream": "127.0.0.1:1", "user_agent": `x "y" \z`, "error": "cut\nshort", "referer": "https://r.test/?code=***",
+	} {
+		if got[k] != want {
+			t.Errorf("%s: got %v, want %v", k, got[k], want)
+		}
+	}
+	if bytes.Count(b, []byte("\n")) != 1 {
+		t.Errorf("not one line: %q", b)
+	}
+}
+
+func TestCombined(t *testing.T) {
+	got := string(appendCombined(nil, event()))
+	want := `192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "GET /a?b=c&access_token=*** HTTP/2.0" 200 2 "https://r.test/?code=***" "x \"y\" \\z"` + "\n"
+	if got != want {
+		t.Errorf("got  %swant %s", got, want)
+	}
+}
+
+func TestSecretsInQueries(t *testing.T) {
+	for q, want := range map[string]string{
+		"a=b": "a=b", "TOKEN=x&a=b": "TOKEN=***&a=b", "api_key=x": "api_key=***", "X-Amz-Signature=x": "X-Amz-Signature=***",
+		"t%6fken=x": "t%6fken=***", "a=%20": "a=%20", "password=a=b": "password=***", "token": "token",
+	} {
+		if got := hideSecrets(q); got != want {
+			t.Errorf("%s: got %s, want %s", q, got, want)
+		}
+	}
+}
+
+// Lines survive rotation and the end; nothing is lost, whoever writes.
+func TestRotationLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "access.log")
+	l := &Log{}
+	l.Request(event()) // no file yet
+	n, err := l.Prepare(path, "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Commit()
+	var wg sync.WaitGroup
+	const each = 500
+	for range 4 {
+		wg.Go(func() {
+			for range each {
+				l.Request(event())
+			}
+		})
+	}
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	l.Request(event())
+	same, err := l.Prepare(path, "json")
+	if err != nil || same.f != same.old {
+		t.Fatalf("the same file was opened twice: %v", err)
+	}
+	same.Commit()
+	l.Close()
+	total := 0
+	for _, p := range []string{path, path + ".1"} {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range bytes.Split(bytes.TrimSpace(b), []byte("\n")) {
+			if len(line) == 0 {
+				continue
+			}
+			if !json.Valid(line) {
+				t.Fatalf("broken line %q", line)
+			}
+			total++
+		}
+	}
+	if total != 4*each+1 {
+		t.Errorf("%d lines, want %d", total, 4*each+1)
+	}
+	if _, err := l.Prepare(filepath.Join(dir, "nosuch", "x"), "json"); err == nil || !strings.Contains(err.Error(), "writable") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLogger(t *testing.T) {
+	var b bytes.Buffer
+	log, level, err := NewLogger(&b, "json", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Debug("unseen")
+	if err := SetLevel(level, "debug"); err != nil {
+		t.Fatal(err)
+	}
+	log.Debug("seen", "token", "hunter2", slog.Group("g", "api_token", "hunter2"))
+	if got := b.String(); strings.Contains(got, "unseen") || !strings.Contains(got, "seen") || strings.Contains(got, "hunter2") {
+		t.Error(got)
+	}
+	for _, c := range [][2]string{{"xml", "info"}, {"json", "loud"}, {"json", "INFO"}} {
+		if _, _, err := NewLogger(&b, c[0], c[1]); err == nil {
+			t.Errorf("%v: no error", c)
+		}
+	}
+}
+
+// Whatever a client sends, a line stays one line of valid JSON, or of four quoted parts.
+func FuzzLines(f *testing.F) {
+	f.Add("/a\r\nb", "x\"", "\x1b[31m\xff\u2028", "a=b")
+	f.Fuzz(func(t *testing.T, path, agent, host, query string) {
+		e := event()
+		e.Path, e.UserAgent, e.Host, e.Query = path, agent, host, query
+		j := appendJSON(nil, e)
+		if !json.Valid(j) || !utf8.Valid(j) || bytes.IndexByte(j, '\n') != len(j)-1 {
+			t.Errorf("%q", j)
+		}
+		c := appendCombined(nil, e)
+		quotes := 0
+		for i := range c {
+			if c[i] < ' ' && i != len(c)-1 || c[i] == 0x7f {
+				t.Errorf("control character in %q", c)
+			}
+			if c[i] == '"' {
+				back := 0
+				for k := i - 1; k >= 0 && c[k] == '\\'; k-- {
+					back++
+				}
+				if back%2 == 0 {
+					quotes++
+				}
+			}
+		}
+		if quotes != 6 || bytes.IndexByte(c, '\n') != len(c)-1 {
+			t.Errorf("%q", c)
+		}
+	})
+}
+
+func BenchmarkJSON(b *testing.B) {
+	e := event()
+	buf := make([]byte, 0, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = appendJSON(buf[:0], e)
+	}
+}
