@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"edge"
+	"edge/acmeglue"
+	"edge/internal/accesslog"
+	"edge/internal/admin"
+	"edge/internal/config"
+	"edge/metrics"
+	"edge/proxy"
+	"edge/proxy/policy"
+	"edge/proxy/upstream"
+)
+
+// door is a running front door: the packages, wired.
+type door struct {
+	log      *slog.Logger
+	level    *slog.LevelVar
+	source   func() (*config.Config, error)
+	started  time.Time
+	registry *acmeglue.Registry
+	manager  *acmeglue.Manager
+	server   *proxy.Server
+	metrics  *metrics.Metrics
+	access   *accesslog.Log
+	storage  *acmeglue.FileStorage
+
+	mu    sync.Mutex // one change of configuration at a time
+	live  atomic.Pointer[live]
+	last  atomic.Pointer[admin.ReloadResult]
+	side  *sideServer
+	ready atomic.Bool
+}
+
+// live is the configuration in force, with what was built from it.
+type live struct {
+	cfg     *config.Config
+	certs   acmeglue.Settings
+	proxy   proxy.Settings
+	issuers *issuers
+	loaded  time.Time
+}
+
+// newDoor builds a door that does not listen yet.
+func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slog.Logger) (*door, error) {
+	d := &door{log: log, source: source, started: time.Now(), access: new(accesslog.Log)}
+	var err error
+	if d.storage, err = acmeglue.OpenFileStorage(cfg.Storage.Dir); err != nil {
+		return nil, err
+	}
+	d.metrics = metrics.New(metrics.Options{
+		Version: version, Revision: revision(),
+		Certificates: func() []edge.CertificateStatus { return d.manager.Statuses() },
+		Upstreams:    d.upstreams,
+		Ready:        d.readiness,
+	})
+	d.registry = acmeglue.NewRegistry()
+	d.manager = acmeglue.NewManager(acmeglue.ManagerOptions{
+		Storage:  d.storage,
+		Observer: d.metrics,
+		Log:      log,
+	})
+	d.server = proxy.New(proxy.Options{
+		Log: log, Challenges: d.registry,
+		Observer: observers{d.metrics, d.access},
+	})
+	d.side = &sideServer{handler: d.metrics.Handler(), log: log}
+	return d, nil
+}
+
+// build turns a configuration into what the packages take. It reads files, but
+// binds and changes nothing.
+func (d *door) build(cfg *config.Config) (*live, error) {
+	old := d.live.Load()
+	next := &live{cfg: cfg, loaded: time.Now()}
+	next.issuers = &issuers{
+		acme: cfg.ACME,
+		made: map[string]acmeglue.CA{},
+		base: acmeglue.IssuerOptions{
+			Registry: d.registry, DNS: dnsOptions(cfg.ACME.DNS),
+			Storage: d.storage, Log: d.log,
+		},
+	}
+	if old != nil && sameACME(old.cfg, cfg) {
+		next.issuers.made = old.issuers.made
+	}
+	var err error
+	if next.certs, err = certificateSettings(cfg, next.issuers); err != nil {
+		return nil, err
+	}
+	next.proxy, err = d.proxySettings(cfg, old)
+	return next, err
+}
+
+func (d *door) proxySettings(cfg *config.Config, old *live) (proxy.Settings, error) {
+	sites, err := policySites(cfg)
+	if err != nil {
+		return proxy.Settings{}, err
+	}
+	table, err := policy.NewTable(policy.Options{Sites: sites, Trusted: cfg.TrustedProxies, HTTPSPort: httpsPort(cfg)})
+	if err != nil {
+		return proxy.Settings{}, err
+	}
+	pools := map[string]proxy.Pool{}
+	for _, s := range cfg.Sites {
+		key := poolKey(s.Proxy)
+		if pools[key] != nil {
+			continue
+		}
+		if old != nil && old.proxy.Pools[key] != nil {
+			pools[key] = old.proxy.Pools[key]
+			continue
+		}
+		opts, err := upstreamOptions(s.Proxy)
+		if err != nil {
+			return proxy.Settings{}, err
+		}
+		pools[key] = upstream.New(opts)
+	}
+	l := cfg.Limits
+	return proxy.Settings{
+		HTTP: cfg.Listen.HTTP, HTTPS: cfg.Listen.HTTPS,
+		Table: table, Pools: pools, Certificates: d.manager, MinVersion: minVersions(cfg),
+		Limits: proxy.Limits{
+			HeaderBytes: l.HeaderBytes, Headers: l.Headers, URIBytes: l.URIBytes,
+			Handshake: l.Handshake, HeaderRead: l.HeaderRead, BodyRate: l.BodyRate,
+			WriteStall: l.WriteStall, Idle: l.Idle, Streams: l.Streams,
+			ConnectionsPerAddress: l.ConnectionsPerAddress, Drain: l.Drain,
+		},
+	}, nil
+}
+
+// apply makes a configuration the one in force. After an error, all is as it was.
+func (d *door) apply(cfg *config.Config) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := d.live.Load()
+	if old != nil {
+		if err := fixedKeys(old.cfg, cfg); err != nil {
+			return err
+		}
+	}
+	next, err := d.build(cfg)
+	if err != nil {
+		return err
+	}
+	// What can fail comes first, in an order in which each can be taken back.
+	access, err := d.access.Prepare(cfg.Log.Access.Path, cfg.Log.Access.Format)
+	if err != nil {
+		return err
+	}
+	if err := d.side.prepare(cfg.Metrics.Listen); err != nil {
+		access.Abort()
+		return err
+	}
+	if err := d.manager.Apply(next.certs); err != nil {
+		access.Abort()
+		d.side.abort()
+		return err
+	}
+	if err := d.server.Apply(next.proxy); err != nil {
+		access.Abort()
+		d.side.abort()
+		if old != nil {
+			err = errors.Join(err, d.manager.Apply(old.certs))
+		}
+		return err
+	}
+	access.Commit()
+	d.side.commit()
+	if d.level != nil {
+		_ = accesslog.SetLevel(d.level, cfg.Log.Level) // config has checked it
+	}
+	d.live.Store(next)
+	return nil
+}
+
+// sameACME reports whether two configurations give issuers the same meaning, so
+// that their accounts and throttles can be kept.
+func sameACME(a, b *config.Config) bool {
+	return reflect.DeepEqual(a.ACME, b.ACME)
+}
+
+// fixedKeys refuses changes that only a restart can make.
+func fixedKeys(old, now *config.Config) error {
+	switch {
+	case old.Storage.Dir != now.Storage.Dir:
+		return fmt.Errorf("storage.dir changed from %s to %s: that takes a restart", old.Storage.Dir, now.Storage.Dir)
+	case old.Admin.Socket != now.Admin.Socket:
+		return fmt.Errorf("admin.socket changed from %s to %s: that takes a restart", old.Admin.Socket, now.Admin.Socket)
+	}
+	return nil
+}
+
+// Reload reads the configuration again and applies it.
+func (d *door) Reload(context.Context) error {
+	notify(d.log, daemon.SdNotifyReloading)
+	defer notify(d.log, daemon.SdNotifyReady)
+	cfg, err := d.source()
+	if err == nil {
+		err = d.apply(cfg)
+	}
+	now := time.Now()
+	d.metrics.ConfigReload(err == nil, now)
+	result := &admin.ReloadResult{Time: now}
+	if err != nil {
+		result.Error = err.Error()
+	}
+	d.last.Store(result)
+	if err != nil {
+		return fmt.Errorf("nothing was changed: %w", err)
+	}
+	d.log.Info("configuration reloaded", "sites", len(cfg.Sites))
+	return nil
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"edge"
+	"edge/internal/config"
+	"edge/proxy/policy"
+	"edge/proxy/upstream"
+)
+
+// This file maps configuration onto the options of the packages, and does
+// nothing else: no sockets, no goroutines.
+
+// siteName is the name under which a site appears in metrics and logs.
+func siteName(s config.Site) string { return s.Hosts[0] }
+
+// poolKey names a pool. Two sites with the same backend and the same settings
+// share one, and a pool that the next configuration has as well is kept.
+func poolKey(p config.Proxy) string {
+	return fmt.Sprintf("%s connect=%v header=%v", p.To, p.ConnectTimeout, p.HeaderTimeout)
+}
+
+func upstreamOptions(p config.Proxy) (upstream.Options, error) {
+	u, err := url.Parse(p.To)
+	if err != nil {
+		return upstream.Options{}, fmt.Errorf("proxy %s: %w", p.To, err)
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443", "h2c": "80"}[u.Scheme]
+	}
+	return upstream.Options{
+		Scheme:         u.Scheme,
+		Address:        net.JoinHostPort(u.Hostname(), port),
+		ServerName:     u.Hostname(),
+		ConnectTimeout: p.ConnectTimeout,
+		HeaderTimeout:  p.HeaderTimeout,
+	}, nil
+}
+
+// policySites turns the sites into what policy decides by.
+func policySites(cfg *config.Config) ([]policy.Site, error) {
+	sites := make([]policy.Site, 0, len(cfg.Sites))
+	for _, s := range cfg.Sites {
+		opts, err := upstreamOptions(s.Proxy)
+		if err != nil {
+			return nil, err
+		}
+		sites = append(sites, policy.Site{
+			Name:         siteName(s),
+			Hosts:        s.Hosts,
+			TLS:          !s.TLS.Off,
+			Redirect:     s.Redirect,
+			Pool:         poolKey(s.Proxy),
+			Host:         s.Proxy.Host,
+			UpstreamHost: opts.Address,
+		})
+	}
+	return sites, nil
+}
+
+// httpsPort is the port that redirects name: that of the first HTTPS listener.
+func httpsPort(cfg *config.Config) string {
+	for _, a := range cfg.Listen.HTTPS {
+		if _, port, err := net.SplitHostPort(a); err == nil && !strings.HasPrefix(a, "fd:") {
+			return port
+		}
+	}
+	return "443"
+}
+
+// minVersions lists the sites that ask for more than TLS 1.2.
+func minVersions(cfg *config.Config) map[string]uint16 {
+	versions := map[string]uint16{}
+	for _, s := range cfg.Sites {
+		if s.TLS.MinVersion == "1.3" {
+			for _, h := range s.Hosts {
+				versions[h] = tls.VersionTLS13
+			}
+		}
+	}
+	return versions
+}
+
+// rootPool reads the CA's own roots; nil means those of the system.
+func rootPool(files []string) (*x509.CertPool, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	for _, f := range files {
+		pem, err := os.ReadFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("roots of the CA: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("roots of the CA: %s has no certificate in PEM form", f)
+		}
+	}
+	return pool, nil
+}
+
+func challengeTypes(names []string) []edge.ChallengeType {
+	types := make([]edge.ChallengeType, len(names))
+	for i, n := range names {
+		types[i] = edge.ChallengeType(n)
+	}
+	return types
+}
+
+func component(log *slog.Logger, name string) *slog.Logger { return log.With("component", name) }
