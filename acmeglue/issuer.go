@@ -114,11 +114,25 @@ func (i *Issuer) Directory() string { return i.o.Directory }
 // validation by one of them fails, the next order uses the others.
 func (i *Issuer) Issue(ctx context.Context, o Order) (*Issued, error) {
 	name := o.Identifiers[0].Value
-	issued, err := i.issue(ctx, o)
-	if err != nil {
-		return nil, i.classify(err, name)
+	for again := 0; ; again++ {
+		issued, err := i.issue(ctx, o)
+		switch {
+		case err == nil:
+			return issued, nil
+		case !isBadNonce(err) || again == nonceRounds || ctx.Err() != nil:
+			return nil, i.classify(err, name)
+		}
+		// The library has tried ten nonces and the CA has refused them all. The
+		// order is still good: go on with it.
 	}
-	return issued, nil
+}
+
+// nonceRounds bounds the rounds of ten nonces that one order may use up.
+const nonceRounds = 5
+
+func isBadNonce(err error) bool {
+	var p acme.Problem
+	return errors.As(err, &p) && p.Type == acme.ProblemTypeBadNonce
 }
 
 func (i *Issuer) issue(ctx context.Context, o Order) (*Issued, error) {
@@ -163,14 +177,12 @@ func (i *Issuer) issue(ctx context.Context, o Order) (*Issued, error) {
 			issued.Challenge = used
 			return issued, nil
 		}
-		if ctx.Err() != nil {
-			return nil, pace.explain(err) // the order is still good for the next process
-		}
-		i.forgetOrder(ctx, wanted)
 		var failed *validationError
-		if !errors.As(err, &failed) {
+		if !errors.As(err, &failed) || ctx.Err() != nil {
+			// The order is still good for the next attempt, or the next process.
 			return nil, pace.explain(err)
 		}
+		i.forgetOrder(ctx, wanted)
 		types = slices.DeleteFunc(types, func(t edge.ChallengeType) bool { return t == failed.challenge })
 		if len(types) == 0 || !failed.retryable() {
 			return nil, pace.explain(err)

@@ -345,10 +345,13 @@ func TestPreferredChainAndReplaces(t *testing.T) {
 		mustIssue(t, i, o)
 	}
 	old, err := ca.Store.GetOrderByIssuedSerial(hex.EncodeToString(leaf.SerialNumber.Bytes()))
-	if err == nil && !old.IsReplaced {
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.RLock()
+	defer old.RUnlock()
+	if !old.IsReplaced {
 		t.Error("the CA was not told which certificate was replaced")
-	} else if err != nil {
-		t.Error(err)
 	}
 }
 

@@ -149,7 +149,8 @@ func (i *Issuer) authorize(ctx context.Context, a acme.Account, o *acme.Order, t
 		for _, t := range tasks {
 			i.cleanup(ctx, t)
 		}
-		if err != nil && ctx.Err() == nil {
+		var failed *validationError
+		if errors.As(err, &failed) && ctx.Err() == nil {
 			i.deactivate(ctx, a, tasks)
 		}
 	}()

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -115,5 +114,3 @@ func challengeTypes(names []string) []edge.ChallengeType {
 	}
 	return types
 }
-
-func component(log *slog.Logger, name string) *slog.Logger { return log.With("component", name) }

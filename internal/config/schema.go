@@ -35,7 +35,6 @@ type key struct {
 	fields   []key // kObject
 	item     *key  // kList
 	forms    []key // kOneOf: told apart by scalar, list and object
-	example  string
 }
 
 func str(name, def, doc string) key { return key{name: name, kind: kString, def: def, doc: doc} }

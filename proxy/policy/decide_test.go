@@ -94,7 +94,9 @@ func show(d Decision) string {
 	return itoa(d.Status)
 }
 
-func itoa(n int) string { return string([]byte{byte('0' + n/100), byte('0' + n/10%10), byte('0' + n%10)}) }
+func itoa(n int) string {
+	return string([]byte{byte('0' + n/100), byte('0' + n/10%10), byte('0' + n%10)})
+}
 
 func TestMethods(t *testing.T) {
 	tab := table(t, nil)

@@ -227,7 +227,7 @@ func (b *body) Close() error {
 
 // send starts sending the request body beside the reading of the answer.
 func (b *body) send(r *Request) {
-	b.out = &sender{c: b.c, body: r.Body, length: r.ContentLength, trailer: r.Trailer, moved: &b.moved, go100: make(chan struct{})}
+	b.out = &sender{c: b.c, body: r.Body, length: r.ContentLength, trailer: r.Trailer, moved: &b.moved, go100: make(chan struct{}), done: make(chan struct{})}
 	if !r.ExpectContinue {
 		close(b.out.go100)
 		b.out.going = true
@@ -274,15 +274,28 @@ type sender struct {
 	go100   chan struct{}
 	going   bool
 
+	done chan struct{} // closed when run has ended
 	mu   sync.Mutex
 	err  error
 	over bool
 }
 
+// senderGrace is how long the end of an exchange waits for its sender: an
+// upstream may have read the last byte, and answered, before the write of that
+// byte has returned here.
+const senderGrace = 5 * time.Millisecond
+
 // finished reports whether the whole body was sent.
 func (s *sender) finished() bool {
 	if s == nil {
 		return true
+	}
+	t := time.NewTimer(senderGrace)
+	defer t.Stop()
+	select {
+	case <-s.done:
+	case <-t.C:
+		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -317,6 +330,7 @@ func (s *sender) setErr(err error) {
 	s.mu.Lock()
 	s.err, s.over = err, true
 	s.mu.Unlock()
+	close(s.done)
 }
 
 var sendBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}

@@ -12,84 +12,54 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http2"
-
 	"edge/proxy/policy"
 )
 
-// HTTP/2 to the upstream: golang.org/x/net/http2 has the connections, the pool
-// decides which of them takes a request.
+// HTTP/2 to the upstream: net/http has the connections and their streams, the
+// pool dials them.
 
-// takeMulti reserves a stream on a connection that has room, or returns nil.
-func (p *Pool) takeMulti() *http2.ClientConn {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	live := p.multi[:0]
-	var found *http2.ClientConn
-	for _, cc := range p.multi {
-		st := cc.State()
-		if st.Closed || st.Closing && st.StreamsActive == 0 {
-			continue
-		}
-		live = append(live, cc)
-		if found == nil && cc.ReserveNewRequest() {
-			found = cc
-		}
+// newMulti returns the HTTP/2 side of a pool.
+func (p *Pool) newMulti() *http.Transport {
+	t := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialMulti(ctx) },
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return p.dialMulti(ctx)
+		},
+		DisableCompression: true, IdleConnTimeout: p.o.IdleTimeout, MaxIdleConnsPerHost: p.o.MaxIdle,
+		MaxResponseHeaderBytes: int64(p.o.HeaderBytes), Protocols: new(http.Protocols),
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: 30 * time.Second},
 	}
-	clear(p.multi[len(live):])
-	p.multi = live
-	return found
+	t.Protocols.SetUnencryptedHTTP2(p.o.Scheme == "h2c")
+	t.Protocols.SetHTTP2(p.o.Scheme == "https")
+	return t
 }
 
-// addMulti makes a connection one of several streams and reserves the first.
-func (p *Pool) addMulti(nc net.Conn) (*http2.ClientConn, error) {
-	cc, err := p.h2.NewClientConn(nc)
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	cc.ReserveNewRequest()
+// dialMulti hands over the connection by which the upstream turned out to speak
+// HTTP/2, and dials more when streams need them.
+func (p *Pool) dialMulti(ctx context.Context) (net.Conn, error) {
 	p.mu.Lock()
-	closed := p.closed
-	if !closed {
-		p.multi = append(p.multi, cc)
-	}
+	nc := p.first
+	p.first = nil
 	p.mu.Unlock()
-	if closed {
-		cc.Close()
-		return nil, ErrClosed
+	if nc != nil {
+		return nc, nil
 	}
-	return cc, nil
+	return p.dial(ctx, false)
 }
 
-// closeMulti lets streams finish and closes the connection then.
-func closeMulti(cc *http2.ClientConn) {
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-		defer cancel()
-		if cc.Shutdown(ctx) != nil {
-			cc.Close()
-		}
-	}()
-}
-
-// tryMulti is one attempt over h2c.
-func (p *Pool) tryMulti(ctx context.Context, r *Request) (*Response, bool, *Error) {
-	cc := p.takeMulti()
-	if cc == nil {
-		nc, err := p.dial(ctx, false)
-		if err != nil {
-			return nil, false, p.fail(ctx, "connect", err)
-		}
-		if cc, err = p.addMulti(nc); err != nil {
-			return nil, false, p.fail(ctx, "connect", err)
-		}
+// speaksHTTP2 notes that the upstream chose h2 and keeps nc for the transport.
+func (p *Pool) speaksHTTP2(nc net.Conn) {
+	p.mu.Lock()
+	old := p.first
+	p.first, p.multi = nc, true
+	p.mu.Unlock()
+	if old != nil {
+		old.Close()
 	}
-	return p.roundTrip2(ctx, cc, r)
 }
 
 // roundTrip2 sends r on a stream.
-func (p *Pool) roundTrip2(ctx context.Context, cc *http2.ClientConn, r *Request) (*Response, bool, *Error) {
+func (p *Pool) roundTrip2(ctx context.Context, r *Request) (*Response, *Error) {
 	rctx, cancel := context.WithCancelCause(ctx)
 	q := request2(rctx, p, r)
 	// The time for the header starts when the request is out; a body that is
@@ -99,7 +69,7 @@ func (p *Pool) roundTrip2(ctx context.Context, cc *http2.ClientConn, r *Request)
 		b.timer, b.every = timer, p.o.HeaderTimeout
 	}
 	p.count(1)
-	res, err := cc.RoundTrip(q)
+	res, err := p.h2.RoundTrip(q)
 	headerInTime := timer.Stop()
 	if err != nil || !headerInTime && context.Cause(rctx) == errHeaderTimeout {
 		if err == nil {
@@ -110,10 +80,12 @@ func (p *Pool) roundTrip2(ctx context.Context, cc *http2.ClientConn, r *Request)
 		if context.Cause(rctx) == errHeaderTimeout {
 			err = errHeaderTimeout
 		}
-		var goAway http2.GoAwayError
-		var stream http2.StreamError
-		again := r.Replayable && (errors.As(err, &goAway) || errors.As(err, &stream) && stream.Code == http2.ErrCodeRefusedStream)
-		return nil, again, p.fail(ctx, "header", err)
+		op := "header"
+		var e *net.OpError
+		if errors.As(err, &e) && e.Op == "dial" {
+			op = "connect"
+		}
+		return nil, p.fail(ctx, op, err)
 	}
 	out := &Response{Status: res.StatusCode, ContentLength: res.ContentLength, Address: p.o.Address}
 	for name, values := range res.Header {
@@ -123,7 +95,7 @@ func (p *Pool) roundTrip2(ctx context.Context, cc *http2.ClientConn, r *Request)
 	}
 	out.Body = &answer2{p: p, body: res.Body, ctx: ctx, cancel: cancel}
 	out.Trailer = func() []policy.Field { return listFields(res.Trailer) }
-	return out, false, nil
+	return out, nil
 }
 
 var errHeaderTimeout error = headerTimeout{}

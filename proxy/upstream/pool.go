@@ -5,11 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/http2"
 
 	"edge"
 )
@@ -18,13 +17,13 @@ import (
 type Pool struct {
 	o   Options
 	tls *tls.Config
-	h2  *http2.Transport
+	h2  *http.Transport
 
 	mu     sync.Mutex
-	idle   []*conn // last in, first out
-	multi  []*http2.ClientConn
+	idle   []*conn  // last in, first out
+	multi  bool     // the upstream speaks HTTP/2
+	first  net.Conn // dialled, for the HTTP/2 transport
 	closed bool
-	done   context.CancelFunc // ends what h2 connections do in the background
 	inUse  int
 
 	requests, failures atomic.Uint64
@@ -51,16 +50,12 @@ func New(o Options) *Pool {
 	if o.ServerName == "" {
 		o.ServerName, _, _ = net.SplitHostPort(o.Address)
 	}
-	p := &Pool{o: o}
+	p := &Pool{o: o, multi: o.Scheme == "h2c"}
 	if o.Scheme == "https" {
 		p.tls = &tls.Config{ServerName: o.ServerName, RootCAs: o.Roots, NextProtos: []string{"h2", "http/1.1"},
 			ClientSessionCache: tls.NewLRUClientSessionCache(16)}
 	}
-	p.h2 = &http2.Transport{
-		AllowHTTP: true, DisableCompression: true,
-		IdleConnTimeout: o.IdleTimeout, ReadIdleTimeout: 30 * time.Second, PingTimeout: 15 * time.Second,
-		MaxHeaderListSize: uint32(o.HeaderBytes), WriteByteTimeout: 30 * time.Second,
-	}
+	p.h2 = p.newMulti()
 	return p
 }
 
@@ -101,13 +96,9 @@ func (p *Pool) RoundTrip(ctx context.Context, r *Request) (*Response, error) {
 
 // try makes one attempt. again means that another one is safe.
 func (p *Pool) try(ctx context.Context, r *Request, fresh bool) (res *Response, again bool, err *Error) {
-	if p.o.Scheme == "h2c" {
-		return p.tryMulti(ctx, r)
-	}
-	if p.o.Scheme == "https" && r.Upgrade == "" {
-		if cc := p.takeMulti(); cc != nil {
-			return p.roundTrip2(ctx, cc, r)
-		}
+	if p.speaksMulti() && r.Upgrade == "" {
+		res, err := p.roundTrip2(ctx, r)
+		return res, false, err // net/http has tried again where that is safe
 	}
 	var c *conn
 	if !fresh {
@@ -119,11 +110,9 @@ func (p *Pool) try(ctx context.Context, r *Request, fresh bool) (res *Response, 
 			return nil, false, p.fail(ctx, "connect", derr)
 		}
 		if tc, ok := nc.(*tls.Conn); ok && tc.ConnectionState().NegotiatedProtocol == "h2" {
-			cc, cerr := p.addMulti(nc)
-			if cerr != nil {
-				return nil, false, p.fail(ctx, "connect", cerr)
-			}
-			return p.roundTrip2(ctx, cc, r)
+			p.speaksHTTP2(nc)
+			res, err := p.roundTrip2(ctx, r)
+			return res, false, err
 		}
 		c = newConn(p, nc)
 	}
@@ -136,6 +125,12 @@ func (p *Pool) try(ctx context.Context, r *Request, fresh bool) (res *Response, 
 	p.count(-1)
 	again = c.uses > 0 && !rerr.Timeout && !rerr.Malformed && !c.answered && (r.Replayable || !sent)
 	return nil, again, rerr
+}
+
+func (p *Pool) speaksMulti() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.multi
 }
 
 func (p *Pool) count(n int) {
@@ -245,15 +240,16 @@ func (p *Pool) discard(c *conn) {
 // Close closes idle connections now and the others when their request is over.
 func (p *Pool) Close() {
 	p.mu.Lock()
-	idle, multi := p.idle, p.multi
-	p.idle, p.multi, p.closed = nil, nil, true
+	idle, first := p.idle, p.first
+	p.idle, p.first, p.closed = nil, nil, true
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.close()
 	}
-	for _, cc := range multi {
-		closeMulti(cc)
+	if first != nil {
+		first.Close()
 	}
+	p.h2.CloseIdleConnections()
 }
 
 // Status describes the upstream. Site is left to the caller.
