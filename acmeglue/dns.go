@@ -22,7 +22,7 @@ type DNSOptions struct {
 	OverrideDomain     string // where the records go instead: the target of a CNAME
 	Resolvers          []string
 	PropagationTimeout time.Duration
-	HTTPClient         *http.Client // cloudflare; nil: the library's
+	HTTPClient         *http.Client // cloudflare; nil: one of our own
 }
 
 // dnsSolver is certmagic's, which removes each record by what the provider
@@ -35,7 +35,7 @@ func newDNSSolver(o *DNSOptions) (*dnsSolver, error) {
 	m.Resolvers, m.OverrideDomain = o.Resolvers, o.OverrideDomain
 	switch o.Provider {
 	case "cloudflare":
-		p := &cloudflare.Provider{APIToken: o.APIToken}
+		p := &cloudflare.Provider{APIToken: o.APIToken, HTTPClient: &http.Client{Timeout: 30 * time.Second}}
 		if o.HTTPClient != nil {
 			p.HTTPClient = o.HTTPClient
 		}

@@ -94,8 +94,14 @@ func (i *Issuer) classify(err error, name string) error {
 		ie.RetryAfter, ie.Err = e.retryAfter, e.err
 	}
 	var v *validationError
-	if hint := hints[ie.Reason]; hint != "" && errors.As(err, &v) {
-		ie.Err = fmt.Errorf("%w; %s", ie.Err, hint)
+	if errors.As(err, &v) {
+		hint := hints[ie.Reason]
+		if v.challenge == edge.DNS01 {
+			hint = "check acme.dns, and that the zone is served by who is named there"
+		}
+		if hint != "" {
+			ie.Err = fmt.Errorf("%w; %s", ie.Err, hint)
+		}
 	}
 	return ie
 }

@@ -2,6 +2,7 @@ package edgetest
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -14,6 +15,7 @@ type DNS struct {
 	addr     string
 	mu       sync.Mutex
 	txt      map[string][]string
+	zones    map[string]bool
 }
 
 // NewDNS starts a name server on a loopback port, UDP and TCP.
@@ -27,7 +29,7 @@ func NewDNS() (*DNS, error) {
 		l.Close()
 		return nil, err
 	}
-	d := &DNS{addr: l.Addr().String(), txt: map[string][]string{}}
+	d := &DNS{addr: l.Addr().String(), txt: map[string][]string{}, zones: map[string]bool{}}
 	d.tcp = &dns.Server{Listener: l, Handler: dns.HandlerFunc(d.serve)}
 	d.udp = &dns.Server{PacketConn: p, Handler: dns.HandlerFunc(d.serve)}
 	var started sync.WaitGroup
@@ -50,6 +52,53 @@ func (d *DNS) SetTXT(name string, values ...string) {
 	d.txt[dns.Fqdn(strings.ToLower(name))] = values
 }
 
+// AddTXT adds one TXT record, RemoveTXT takes it away, TXT lists them.
+func (d *DNS) AddTXT(name, value string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := dns.Fqdn(strings.ToLower(name))
+	d.txt[key] = append(d.txt[key], value)
+}
+
+// RemoveTXT takes one TXT record away.
+func (d *DNS) RemoveTXT(name, value string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := dns.Fqdn(strings.ToLower(name))
+	d.txt[key] = slices.DeleteFunc(slices.Clone(d.txt[key]), func(v string) bool { return v == value })
+}
+
+// TXT lists the TXT records of a name.
+func (d *DNS) TXT(name string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.txt[dns.Fqdn(strings.ToLower(name))])
+}
+
+// AddZone makes the server name a start of authority.
+func (d *DNS) AddZone(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.zones[dns.Fqdn(strings.ToLower(name))] = true
+}
+
+// LookupTXT asks a name server for TXT records.
+func LookupTXT(server, name string) ([]string, error) {
+	q := new(dns.Msg)
+	q.SetQuestion(dns.Fqdn(name), dns.TypeTXT)
+	r, err := dns.Exchange(q, server)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, rr := range r.Answer {
+		if t, ok := rr.(*dns.TXT); ok {
+			out = append(out, strings.Join(t.Txt, ""))
+		}
+	}
+	return out, nil
+}
+
 // Close ends the server.
 func (d *DNS) Close() {
 	d.tcp.Shutdown()
@@ -65,6 +114,12 @@ func (d *DNS) serve(w dns.ResponseWriter, q *dns.Msg) {
 		switch question.Qtype {
 		case dns.TypeA:
 			m.Answer = append(m.Answer, &dns.A{Hdr: head, A: net.IPv4(127, 0, 0, 1)})
+		case dns.TypeSOA:
+			d.mu.Lock()
+			if d.zones[strings.ToLower(question.Name)] {
+				m.Answer = append(m.Answer, &dns.SOA{Hdr: head, Ns: "ns." + question.Name, Mbox: "ops." + question.Name, Serial: 1, Refresh: 60, Retry: 60, Expire: 60, Minttl: 1})
+			}
+			d.mu.Unlock()
 		case dns.TypeTXT:
 			d.mu.Lock()
 			for _, v := range d.txt[strings.ToLower(question.Name)] {
