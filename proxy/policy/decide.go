@@ -30,7 +30,9 @@ func (t *Table) Decide(r *Request) Decision {
 		return d.static(404, "no such site\n")
 	}
 	d.Site = s.Name
-	if !r.TLS && s.TLS && s.Redirect != 0 {
+	// Challenges that edge does not know are the backend's: an ACME client there
+	// must not find itself redirected.
+	if !r.TLS && s.TLS && s.Redirect != 0 && !isChallenge(r.Path) {
 		d.Kind, d.Status, d.Location = Redirect, s.Redirect, t.secure(host, r)
 		return d
 	}
@@ -44,6 +46,22 @@ func (t *Table) Decide(r *Request) Decision {
 	}
 	d.Forwarded = t.forwarded(r, trusted)
 	return d
+}
+
+// isChallenge reports whether a path is that of an HTTP-01 challenge and nothing
+// that hides behind one: tokens are base64url (RFC 8555 section 8.3).
+func isChallenge(path string) bool {
+	token, ok := strings.CutPrefix(path, edge.HTTP01Prefix)
+	if !ok || token == "" {
+		return false
+	}
+	for i := 0; i < len(token); i++ {
+		c := token[i]
+		if !(c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
 }
 
 func (d Decision) static(status int, body string) Decision {
