@@ -51,8 +51,10 @@ demo: build ## see it work: a test CA, a backend, and edge in front (ONCE=1: exi
 fuzz: ## run each fuzz target for FUZZTIME
 	@deploy/fuzz $(FUZZTIME)
 
-soak: build ## long runs: reloads under load
-	$(GO) run ./deploy/soak -edge $(BIN)
+soak: ## long runs: a hundred reloads under load, all fault points, fuzzing
+	EDGE_SOAK=1 $(GO) test -count=1 -timeout 30m -v -run 'TestReloadsUnderLoad' ./cmd/edge
+	EDGE_SOAK=1 EDGE_STRICT=1 $(GO) test -count=3 -timeout 60m ./acmeglue ./proxy/... ./internal/...
+	@deploy/fuzz 60s
 
 docs: ## write the generated pages of docs/ anew
 	$(GO) test ./cmd/edge ./internal/config ./metrics -run 'Docs' -update

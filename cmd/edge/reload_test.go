@@ -142,7 +142,10 @@ func TestReloadsUnderLoad(t *testing.T) {
 	}
 	client := admin.NewClient(r.dir + "/admin.sock")
 	defer client.Close()
-	const reloads = 20
+	reloads := 20
+	if os.Getenv("EDGE_SOAK") != "" { // make soak
+		reloads = 100
+	}
 	for n := range reloads {
 		extra := ""
 		if n%2 == 0 {
@@ -168,6 +171,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 		return nil
 	})
 	r.echo(ws, "last")
+	t.Logf("%d reloads, %d requests, %d events, %d failures", reloads, requests.Load(), events.Load(), failures.Load())
 	if n := failures.Load(); n > 0 {
 		t.Errorf("%d failures with %d requests; first: %v", n, requests.Load(), firstFailure.Load())
 	}

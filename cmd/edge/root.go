@@ -26,11 +26,12 @@ your backends.`,
 		Example: `  edge serve --domain example.org --to 127.0.0.1:3000 --email me@example.org --agree-tos
   edge check && edge reload
   edge status`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		DisableAutoGenTag: true,
-		Args:              cobra.NoArgs,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		SilenceUsage:               true,
+		DisableAutoGenTag:          true,
+		Args:                       unknownVerb,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -69,8 +70,19 @@ func report(err error, stderr io.Writer) int {
 		return exit.code
 	}
 	fmt.Fprintln(stderr, "edge:", err)
-	// What cobra refuses before a verb runs (unknown verb, stray arguments) is usage.
 	return exitFailed
+}
+
+// unknownVerb refuses what is no verb, and says which one it looks like.
+func unknownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "run 'edge --help' for the list"
+	if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
+		hint = "did you mean " + s[0] + "?"
+	}
+	return usageError(fmt.Errorf("unknown command %q; %s", args[0], hint))
 }
 
 // noArgs refuses arguments as a usage error, which cobra.NoArgs does not mark as one.
