@@ -123,11 +123,13 @@ func (r *rig) start() {
 	r.t.Helper()
 	path := filepath.Join(r.dir, "edge.yaml")
 	source := func() (*config.Config, error) { return config.Load(path) }
-	cfg, err := source()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r.startFrom(source)
+}
+
+// launch runs a door and waits until it is ready.
+func (r *rig) launch(cfg *config.Config, source func() (*config.Config, error), log *slog.Logger) {
+	r.t.Helper()
+	var err error
 	if r.door, err = newDoor(cfg, source, log); err != nil {
 		r.t.Fatal(err)
 	}
