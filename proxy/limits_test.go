@@ -61,7 +61,8 @@ func TestSlowBody(t *testing.T) {
 	}), limited(l))
 
 	c := r.dial()
-	io.WriteString(c, post+"Content-Length: 1000\r\n\r\n")
+	// Long enough that the upstream is asked before the body is complete.
+	io.WriteString(c, post+"Content-Length: 100000\r\n\r\n")
 	go dripping(c, strings.Repeat("a", 1000), 1, 20*time.Millisecond) // 50 bytes a second
 	b, _ := io.ReadAll(c)
 	if !strings.HasPrefix(string(b), "HTTP/1.1 408 ") {

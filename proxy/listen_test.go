@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"edge/proxy/policy"
 )
 
 func TestPortInUseNamesTheHolder(t *testing.T) {
@@ -133,7 +135,7 @@ func TestSocketActivation(t *testing.T) {
 
 func activationChild() {
 	s := New(Options{})
-	table := tableFunc(nil)
+	table, _ := policy.NewTable(policy.Options{})
 	if err := s.Apply(Settings{HTTP: []string{"fd:web"}, Table: table}); err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -57,7 +56,13 @@ func (x *exchange) upstreamRequest(d *policy.Decision) {
 		x.body = newClientBody(r, x.rc, &x.st.engine.limits)
 		x.up.Body = x.body
 		x.up.ContentLength = r.ContentLength
-		x.up.Trailer = func() []policy.Field { return fieldsOf(nil, r.Trailer) }
+		x.up.ExpectContinue = r.Header["Expect"] != nil
+		if r.ContentLength < 0 || len(r.Trailer) > 0 {
+			x.up.Trailer = func() []policy.Field { return fieldsOf(nil, r.Trailer) }
+			for name := range r.Trailer {
+				x.up.TrailerNames = append(x.up.TrailerNames, name)
+			}
+		}
 	}
 	x.up.Replayable = x.body == nil && idempotent(r.Method)
 	x.fields = append(endToEnd(x.fields, r.Header), d.Forwarded...)
@@ -251,12 +256,11 @@ func (x *exchange) failUpstream(err error) {
 		x.ev.Status = statusClientGone
 		panic(http.ErrAbortHandler)
 	}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		x.fail(http.StatusGatewayTimeout)
-	default:
-		x.fail(http.StatusBadGateway)
+	status := http.StatusBadGateway
+	if ue, ok := errors.AsType[*upstream.Error](err); ok {
+		status = ue.Status()
 	}
+	x.fail(status)
 }
 
 // fail answers with a status and a text that says nothing about the inside.

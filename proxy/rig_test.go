@@ -256,6 +256,9 @@ func (a *answers) HTTP01(host, token string) (string, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked = append(a.asked, host+" "+token)
+	if token == "panic" {
+		panic("boom")
+	}
 	k, ok := a.tokens[host+" "+token]
 	return k, ok
 }
@@ -322,13 +325,20 @@ func (e *events) last(t testing.TB, n int) edge.RequestEvent {
 	return e.requests[n-1]
 }
 
-func everythingTo(t testing.TB, address string) (Table, map[string]Pool) {
+func everythingTo(t testing.TB, address string) (*policy.Table, map[string]*upstream.Pool) {
 	return everythingWith(t, upstream.Options{Scheme: "http", Address: address})
 }
 
-func everythingWith(t testing.TB, o upstream.Options) (Table, map[string]Pool) {
-	table := tableFunc(func(r *policy.Request) policy.Decision {
-		return policy.Decision{Kind: policy.Proxy, Site: "example.org", Pool: "a", Host: r.Host, Client: r.Remote.Addr()}
-	})
-	return table, map[string]Pool{"a": newStubPool(o)}
+func everythingWith(t testing.TB, o upstream.Options) (*policy.Table, map[string]*upstream.Pool) {
+	t.Helper()
+	return tableOf(t, policy.Site{Name: "any", Hosts: []string{"*"}, TLS: true, Pool: "a"}), map[string]*upstream.Pool{"a": upstream.New(o)}
+}
+
+func tableOf(t testing.TB, sites ...policy.Site) *policy.Table {
+	t.Helper()
+	table, err := policy.NewTable(policy.Options{Sites: sites})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
 }

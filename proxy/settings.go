@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"log/slog"
 	"net"
 	"time"
@@ -22,25 +21,14 @@ type Options struct {
 	Now       func() time.Time // nil: time.Now; of ticket rotation
 }
 
-// Table decides what is done with a request. *policy.Table implements it.
-type Table interface {
-	Decide(*policy.Request) policy.Decision
-}
-
-// Pool is an upstream. *upstream.Pool implements it.
-type Pool interface {
-	RoundTrip(context.Context, *upstream.Request) (*upstream.Response, error)
-	Close() // once its last request is over
-}
-
 // Settings are what a reload replaces. They are not changed after Apply took them.
 type Settings struct {
 	HTTP  []string // addresses: "host:port", ":port", "fd:NAME"
 	HTTPS []string
 
-	Table        Table
-	Pools        map[string]Pool // by the key that decisions name
-	Certificates CertSource      // nil: no name has a certificate
+	Table        *policy.Table
+	Pools        map[string]*upstream.Pool // by the key that decisions name
+	Certificates CertSource                // nil: no name has a certificate
 	// MinVersion raises the lowest TLS version (default 1.2) of hosts: an exact
 	// name, "*.suffix" (one label) or "*".
 	MinVersion map[string]uint16

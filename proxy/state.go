@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 
 	"edge"
+	"edge/proxy/upstream"
 )
 
 // state is the immutable tree that requests and handshakes work on.
@@ -27,8 +28,8 @@ func (st *state) minVersion(name string) uint16 {
 }
 
 // closeVanished closes the pools of old that are not in now.
-func closeVanished(old, now map[string]Pool) {
-	keep := make(map[Pool]bool, len(now))
+func closeVanished(old, now map[string]*upstream.Pool) {
+	keep := make(map[*upstream.Pool]bool, len(now))
 	for _, p := range now {
 		keep[p] = true
 	}

@@ -9,7 +9,6 @@ import (
 	"edge"
 	"edge/internal/admin"
 	"edge/internal/config"
-	"edge/proxy/upstream"
 )
 
 // The door is the backend of the admin socket.
@@ -58,7 +57,7 @@ func (d *door) upstreams() []edge.UpstreamStatus {
 	}
 	out := []edge.UpstreamStatus{}
 	for _, site := range l.cfg.Sites {
-		if p, ok := l.proxy.Pools[poolKey(site.Proxy)].(*upstream.Pool); ok {
+		if p := l.proxy.Pools[poolKey(site.Proxy)]; p != nil {
 			st := p.Status()
 			st.Site = siteName(site)
 			out = append(out, st)

@@ -112,7 +112,7 @@ func (d *door) proxySettings(cfg *config.Config, old *live) (proxy.Settings, err
 	if err != nil {
 		return proxy.Settings{}, err
 	}
-	pools := map[string]proxy.Pool{}
+	pools := map[string]*upstream.Pool{}
 	for _, s := range cfg.Sites {
 		key := poolKey(s.Proxy)
 		if pools[key] != nil {

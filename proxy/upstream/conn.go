@@ -103,21 +103,10 @@ func (c *conn) unwatch() bool {
 	return stop()
 }
 
-// smallBody is read at once and sent in one write with the head.
-const smallBody = 16 << 10
-
-// send writes the head, and the body where it is small; a larger body is sent
-// by a goroutine beside the reading of the answer.
+// send writes the head; a body is sent by a goroutine beside the reading of the
+// answer, which may come before the body is complete.
 func (c *conn) send(r *Request) (sent bool, err error) {
 	c.out = appendHead(c.out[:0], r)
-	if r.Body != nil && !r.ExpectContinue && r.ContentLength > 0 && r.ContentLength <= smallBody && r.Trailer == nil {
-		n := len(c.out)
-		c.out = append(c.out, make([]byte, r.ContentLength)...)
-		if _, err := io.ReadFull(r.Body, c.out[n:]); err != nil {
-			return false, bodyError{err}
-		}
-		return c.writeOut()
-	}
 	if sent, err = c.writeOut(); err != nil || r.Body == nil {
 		return sent, err
 	}

@@ -227,6 +227,11 @@ func appendHead(b []byte, r *Request) []byte {
 		b = appendInt(b, max(r.ContentLength, 0))
 		b = append(b, "\r\n"...)
 	}
+	if r.Body != nil && r.ContentLength < 0 && len(r.TrailerNames) > 0 {
+		b = append(b, "Trailer: "...)
+		b = append(b, strings.Join(r.TrailerNames, ", ")...)
+		b = append(b, "\r\n"...)
+	}
 	if r.ExpectContinue && r.Body != nil {
 		b = append(b, "Expect: 100-continue\r\n"...)
 	}

@@ -141,6 +141,9 @@ func request2(ctx context.Context, p *Pool, r *Request) *http.Request {
 		q.Body, q.ContentLength = &body2{Reader: r.Body, trailer: r.Trailer, header: &q.Trailer}, r.ContentLength
 		if r.Trailer != nil {
 			q.Trailer = http.Header{}
+			for _, name := range r.TrailerNames {
+				q.Trailer[http.CanonicalHeaderKey(name)] = nil
+			}
 		}
 	}
 	return q.WithContext(ctx)

@@ -36,6 +36,7 @@ type Request struct {
 	Body          io.Reader             // nil: none
 	ContentLength int64                 // -1: unknown, sent chunked
 	Trailer       func() []policy.Field // called after Body's EOF; nil: none
+	TrailerNames  []string              // announced before the body (RFC 9110 section 6.6.2)
 	Upgrade       string                // protocol token of an upgrade ("websocket"); empty: none
 	Replayable    bool                  // safe to send again: idempotent and without a body
 	// ExpectContinue holds the body back until the upstream has said 100 or a
