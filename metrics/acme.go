@@ -14,7 +14,7 @@ type acmeMetrics struct {
 	asked     prometheus.Histogram
 }
 
-func newACMEMetrics(r prometheus.Registerer) acmeMetrics {
+func newACMEMetrics(r register) acmeMetrics {
 	m := acmeMetrics{
 		orders:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_acme_orders_total", Help: "Attempts to obtain or renew a certificate, by CA, challenge, result and reason of failure."}, []string{"ca", "challenge", "result", "reason"}),
 		duration:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "edge_acme_order_duration_seconds", Help: "Of attempts to obtain or renew a certificate.", Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}}, []string{"ca", "challenge"}),

@@ -37,7 +37,7 @@ type requestChild struct {
 
 var durations = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
-func newHTTPMetrics(r prometheus.Registerer) *httpMetrics {
+func newHTTPMetrics(r register) *httpMetrics {
 	m := &httpMetrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_http_requests_total", Help: "Requests by configured site (_other: none), method, status code and protocol."}, []string{"site", "method", "code", "proto"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "edge_http_request_duration_seconds", Help: "From the head of a request to the last byte of its answer.", Buckets: durations}, []string{"site", "proto"}),

@@ -26,6 +26,7 @@ type Options struct {
 type Metrics struct {
 	o        Options
 	registry *prometheus.Registry
+	own      []prometheus.Collector // all but those of the runtime
 	http     *httpMetrics
 	tls      tlsMetrics
 	acme     acmeMetrics
@@ -43,13 +44,23 @@ func New(o Options) *Metrics {
 		ConstLabels: prometheus.Labels{"version": o.Version, "goversion": runtime.Version(), "revision": o.Revision},
 	})
 	build.Set(1)
-	m.registry.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.http = newHTTPMetrics(m.registry)
-	m.tls = newTLSMetrics(m.registry)
-	m.acme = newACMEMetrics(m.registry)
-	m.reload = newReloadMetrics(m.registry)
-	m.registry.MustRegister(&snapshot{o: m.o})
+	m.MustRegister(build)
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.http = newHTTPMetrics(m)
+	m.tls = newTLSMetrics(m)
+	m.acme = newACMEMetrics(m)
+	m.reload = newReloadMetrics(m)
+	m.MustRegister(&snapshot{o: m.o})
 	return m
+}
+
+// register is how the parts add their metrics.
+type register interface{ MustRegister(...prometheus.Collector) }
+
+// MustRegister adds metrics of ours.
+func (m *Metrics) MustRegister(cs ...prometheus.Collector) {
+	m.own = append(m.own, cs...)
+	m.registry.MustRegister(cs...)
 }
 
 // Handler serves /metrics, /healthz and /readyz.
@@ -77,7 +88,7 @@ type reloadMetrics struct {
 	failure prometheus.Counter
 }
 
-func newReloadMetrics(r prometheus.Registerer) reloadMetrics {
+func newReloadMetrics(r register) reloadMetrics {
 	total := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_config_reloads_total", Help: "Configurations applied or refused, the first one included."}, []string{"result"})
 	m := reloadMetrics{
 		ok:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "edge_config_last_reload_successful", Help: "Whether the last configuration was applied."}),

@@ -17,7 +17,7 @@ type tlsMetrics struct {
 	refused     *prometheus.CounterVec
 }
 
-func newTLSMetrics(r prometheus.Registerer) tlsMetrics {
+func newTLSMetrics(r register) tlsMetrics {
 	m := tlsMetrics{
 		handshakes:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_tls_handshakes_total", Help: "TLS handshakes by version, ALPN protocol, resumption and result."}, []string{"version", "alpn", "resumed", "result"}),
 		duration:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "edge_tls_handshake_duration_seconds", Help: "Of handshakes that succeeded, a certificate obtained meanwhile included.", Buckets: durations}),

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,7 +91,27 @@ func (s *Server) inGroup(p peer) bool {
 	if !ok {
 		return false
 	}
-	return p.gid == st.Gid || slices.Contains(groupsOf(p), st.Gid)
+	return p.gid == st.Gid || slices.Contains(groupsOf(p), st.Gid) || slices.Contains(namedGroups(p), st.Gid)
+}
+
+// namedGroups lists the groups of a user by the group database. A sandbox may
+// hide the processes of others (ProtectProc=), and with them what groupsOf reads.
+func namedGroups(p peer) []uint32 {
+	u, err := user.LookupId(strconv.FormatUint(uint64(p.uid), 10))
+	if err != nil {
+		return nil
+	}
+	ids, err := u.GroupIds()
+	if err != nil {
+		return nil
+	}
+	var groups []uint32
+	for _, id := range ids {
+		if n, err := strconv.ParseUint(id, 10, 32); err == nil {
+			groups = append(groups, uint32(n))
+		}
+	}
+	return groups
 }
 
 // groupsOf lists the supplementary groups of a process. The user is compared as
