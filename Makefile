@@ -57,7 +57,7 @@ soak: ## long runs: a hundred reloads under load, all fault points, fuzzing
 	@deploy/fuzz 60s
 
 docs: ## write the generated pages of docs/ anew
-	$(GO) test ./cmd/edge ./internal/config ./metrics -run 'Docs' -update
+	$(GO) test ./cmd/edge ./internal/config ./metrics ./proxy -run 'Docs' -update
 
 clean: ## remove what make built
 	rm -rf bin dist
