@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 )
 
 // version is set by the linker (make build).
@@ -20,6 +21,11 @@ const (
 )
 
 func main() {
+	// The heap of a proxy is small and its garbage is plenty: collecting half as
+	// often buys a tenth of the CPU of a small request for a few megabytes.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -68,7 +68,7 @@ func (b *body) read(p []byte) (int, error) {
 	c := b.c
 	if c.in.r0 == c.in.w0 {
 		// Only a read that can wait needs a deadline.
-		c.nc.SetReadDeadline(time.Now().Add(c.p.o.BodyTimeout))
+		c.readBy(time.Now(), c.p.o.BodyTimeout)
 	}
 	switch {
 	case b.chunked:
@@ -217,6 +217,9 @@ func (b *body) Close() error {
 	c := b.c
 	watched := c.unwatch()
 	if watched && b.done && b.err == nil && b.keepAlive && b.out.finished() && c.in.settle() {
+		if b.out != nil {
+			c.writeUntil = time.Time{} // the sender has moved the deadline
+		}
 		c.p.release(c)
 		return nil
 	}

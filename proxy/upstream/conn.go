@@ -24,6 +24,8 @@ type conn struct {
 	idleSince time.Time
 	uses      int
 	answered  bool // a byte of an answer has come in this exchange
+
+	readUntil, writeUntil time.Time // deadlines in force
 }
 
 func newConn(p *Pool, nc net.Conn) *conn {
@@ -33,6 +35,23 @@ func newConn(p *Pool, nc net.Conn) *conn {
 }
 
 func (c *conn) close() { c.nc.Close() }
+
+// readBy gives the next reads a time of d, or up to a quarter more: moving a
+// deadline costs, and one that is still good for this request is left alone.
+func (c *conn) readBy(now time.Time, d time.Duration) {
+	if left := c.readUntil.Sub(now); left < d || left > d+d/4 {
+		c.readUntil = now.Add(d + d/4)
+		c.nc.SetReadDeadline(c.readUntil)
+	}
+}
+
+// writeBy is readBy for the head of a request; the body has its own clock.
+func (c *conn) writeBy(now time.Time, d time.Duration) {
+	if left := c.writeUntil.Sub(now); left < d || left > d+d/4 {
+		c.writeUntil = now.Add(d + d/4)
+		c.nc.SetWriteDeadline(c.writeUntil)
+	}
+}
 
 // alive looks, without blocking, whether the peer has closed the connection or
 // has sent something that nobody asked for. Both make it useless.
@@ -49,6 +68,9 @@ func (c *conn) alive() bool {
 	if err != nil {
 		return false
 	}
+	// A deadline that passed while the connection was idle says nothing.
+	c.readUntil = time.Time{}
+	c.nc.SetReadDeadline(c.readUntil)
 	alive := false
 	err = raw.Read(func(fd uintptr) bool {
 		var b [1]byte
@@ -88,7 +110,8 @@ func (c *conn) exchange(ctx context.Context, r *Request) (res *Response, sent bo
 
 // hasAnswer waits a moment for an answer after a write failed.
 func (c *conn) hasAnswer() bool {
-	c.nc.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	c.readUntil = time.Now().Add(50 * time.Millisecond)
+	c.nc.SetReadDeadline(c.readUntil)
 	return c.in.fill() == nil
 }
 
@@ -118,7 +141,7 @@ func (c *conn) send(r *Request) (sent bool, err error) {
 const maxHeadKept = 8 << 10
 
 func (c *conn) writeOut() (sent bool, err error) {
-	c.nc.SetWriteDeadline(time.Now().Add(c.p.o.HeaderTimeout))
+	c.writeBy(time.Now(), c.p.o.HeaderTimeout)
 	n, err := c.nc.Write(c.out)
 	if cap(c.out) > maxHeadKept {
 		c.out = nil
@@ -173,7 +196,7 @@ func (c *conn) waitHead(ctx context.Context) error {
 	for {
 		start := time.Now()
 		moved := c.body.moved.Load()
-		c.nc.SetReadDeadline(start.Add(c.p.o.HeaderTimeout))
+		c.readBy(start, c.p.o.HeaderTimeout)
 		if ctx.Err() != nil { // AfterFunc may have run before the line above
 			return ctx.Err()
 		}
