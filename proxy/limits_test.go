@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -121,8 +123,12 @@ func TestRestOfABodyIsNoRequest(t *testing.T) {
 		t.Fatalf("%q", body)
 	}
 	go dripping(c, strings.Repeat(get+"\r\n", 10), 40, 20*time.Millisecond)
-	if rest, _ := io.ReadAll(br); strings.Contains(string(rest), "HTTP/1.1") {
+	rest, err := io.ReadAll(br)
+	if strings.Contains(string(rest), "HTTP/1.1") {
 		t.Errorf("%q", rest)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection stays open for a body that nobody reads")
 	}
 	r.events.mu.Lock()
 	defer r.events.mu.Unlock()

@@ -111,12 +111,16 @@ func TestShutdownDrains(t *testing.T) {
 		}
 		return err != nil
 	})
+	released := time.Now()
 	close(release)
 	if _, body := readResponse(t, bufio.NewReader(c), "GET"); body != "late" {
 		t.Errorf("%q", body)
 	}
 	if err := <-result; err != nil {
 		t.Error(err)
+	}
+	if d := time.Since(released); d > 3*time.Second {
+		t.Errorf("waited %v for a connection that never said anything", d)
 	}
 	if _, err := idle.Read(make([]byte, 1)); err == nil {
 		t.Error("an idle connection was left open")
