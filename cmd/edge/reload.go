@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,14 +52,18 @@ nothing changes, the reason is printed and the exit status is not zero.`,
 }
 
 // socketOf finds the admin socket for verbs that only ask: a configuration with
-// mistakes must not keep anybody from looking at the running edge.
-func socketOf(path, socket string) (string, error) {
+// mistakes, or one that the caller may not read, must not keep anybody from
+// looking at the running edge.
+func socketOf(path, socket, usual string) (string, error) {
 	if socket != "" {
 		return socket, nil
 	}
 	cfg, err := config.Load(path)
-	if err != nil {
-		return "", fmt.Errorf("%w\n\nName the socket with --admin to ask the running edge all the same", err)
+	if err == nil {
+		return cfg.Admin.Socket, nil
 	}
-	return cfg.Admin.Socket, nil
+	if info, serr := os.Stat(usual); serr == nil && info.Mode()&os.ModeSocket != 0 {
+		return usual, nil
+	}
+	return "", fmt.Errorf("%w\n\nName the socket with --admin to ask the running edge all the same", err)
 }

@@ -13,6 +13,7 @@ import (
 
 	"edge"
 	"edge/internal/admin"
+	"edge/internal/config"
 )
 
 func newStatus() *cobra.Command {
@@ -28,7 +29,7 @@ attention come first, with the last error and the time of the next attempt.`,
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			socket, err := socketOf(path, socket)
+			socket, err := socketOf(path, socket, config.DefaultSocket)
 			if err != nil {
 				return err
 			}

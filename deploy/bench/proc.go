@@ -41,20 +41,43 @@ func startProcess(dir, name, addr string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(bin, args[1:]...), addr: addr, done: make(chan struct{}), out: out}
+	p := &process{cmd: exec.Command(bin, args[1:]...), addr: addr, out: out}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
+	return p, p.run()
+}
+
+// restart ends the process and starts it again as it was.
+func (p *process) restart() error {
+	old := p.cmd
+	p.end()
+	p.cmd = exec.Command(old.Path, old.Args[1:]...)
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir, p.cmd.Env = p.out, p.out, old.Dir, old.Env
+	if err := p.run(); err != nil {
+		return err
 	}
-	go func() { p.cmd.Wait(); close(p.done) }()
-	return p, nil
+	return p.listening()
+}
+
+func (p *process) run() error {
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	done, cmd := make(chan struct{}), p.cmd
+	p.done = done
+	go func() { cmd.Wait(); close(done) }()
+	return nil
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
 func (p *process) stop() {
+	p.end()
+	p.out.Close()
+}
+
+func (p *process) end() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
@@ -62,7 +85,6 @@ func (p *process) stop() {
 		p.cmd.Process.Kill()
 		<-p.done
 	}
-	p.out.Close()
 }
 
 // listening waits until the process accepts connections.

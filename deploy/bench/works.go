@@ -42,8 +42,12 @@ func perUnit(kind string) func(*bench, *process) (float64, int, error) {
 	}
 }
 
-// idleMemory opens connections and looks at the memory before and after.
+// idleMemory opens connections to a fresh process, and looks at its memory
+// before and after: what earlier work has left behind would hide the difference.
 func idleMemory(b *bench, s *process) (float64, int, error) {
+	if err := s.restart(); err != nil {
+		return 0, 0, err
+	}
 	before, err := pssOf(s.pid())
 	if err != nil {
 		return 0, 0, err

@@ -12,6 +12,9 @@ const (
 	LetsEncryptStaging = "https://acme-staging-v02.api.letsencrypt.org/directory"
 )
 
+// DefaultSocket is where the admin socket is unless the configuration says otherwise.
+const DefaultSocket = "/run/edge/admin.sock"
+
 // Flags describe one site without a file.
 type Flags struct {
 	Domains  []string

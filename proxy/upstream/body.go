@@ -17,7 +17,10 @@ import (
 // of the request on its way out.
 type body struct {
 	c    *conn
-	stop func() bool // stops watching the context
+	ctx  context.Context // of the request
+	stop func() bool     // stops watching it
+	// watched says that the end of ctx ends reads here, or that ctx has no end.
+	watched bool
 
 	left      int64 // bytes of the body, or of the chunk; -1: to the end of the connection
 	chunked   bool
@@ -58,7 +61,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 		return n, io.EOF
 	}
 	if err != nil {
-		b.err = b.c.p.fail(context.Background(), "body", err)
+		b.err = b.c.p.fail(b.ctx, "body", err)
 		return n, b.err
 	}
 	return n, nil
@@ -67,7 +70,8 @@ func (b *body) Read(p []byte) (n int, err error) {
 func (b *body) read(p []byte) (int, error) {
 	c := b.c
 	if c.in.r0 == c.in.w0 {
-		// Only a read that can wait needs a deadline.
+		// Only a read that can wait needs a deadline, and somebody who ends it.
+		c.watch()
 		c.readBy(time.Now(), c.p.o.BodyTimeout)
 	}
 	switch {

@@ -38,12 +38,31 @@ func (c *conn) close() { c.nc.Close() }
 
 // readBy gives the next reads a time of d, or up to a quarter more: moving a
 // deadline costs, and one that is still good for this request is left alone.
-func (c *conn) readBy(now time.Time, d time.Duration) {
-	if left := c.readUntil.Sub(now); left < d || left > d+d/4 {
-		c.readUntil = now.Add(d + d/4)
+func (c *conn) readBy(now time.Time, d time.Duration) { c.readWithin(now, d, d+d/4) }
+
+func (c *conn) readWithin(now time.Time, least, most time.Duration) {
+	if left := c.readUntil.Sub(now); left < least || left > most {
+		c.readUntil = now.Add(most)
 		c.nc.SetReadDeadline(c.readUntil)
 	}
 }
+
+// watch makes the end of the request's context end all waiting on this
+// connection. It is begun only where there is something to wait for: most
+// upstreams answer long before anybody loses patience.
+func (c *conn) watch() {
+	b := &c.body
+	if b.watched {
+		return
+	}
+	b.watched = true
+	if b.ctx.Done() != nil {
+		b.stop = context.AfterFunc(b.ctx, func() { c.nc.SetDeadline(time.Unix(1, 0)) })
+	}
+}
+
+// An answer that takes longer than this is waited for with an eye on the client.
+const patience = 100 * time.Millisecond
 
 // writeBy is readBy for the head of a request; the body has its own clock.
 func (c *conn) writeBy(now time.Time, d time.Duration) {
@@ -85,10 +104,9 @@ func (c *conn) alive() bool {
 // bytes of the request have reached the connection.
 func (c *conn) exchange(ctx context.Context, r *Request) (res *Response, sent bool, _ *Error) {
 	c.answered = false
-	c.body = body{c: c}
-	if ctx.Done() != nil {
-		// Ending the request ends all waiting on this connection.
-		c.body.stop = context.AfterFunc(ctx, func() { c.nc.SetDeadline(time.Unix(1, 0)) })
+	c.body = body{c: c, ctx: ctx}
+	if r.Body != nil {
+		c.watch()
 	}
 	sent, err := c.send(r)
 	if err != nil && !c.body.sending() {
@@ -196,26 +214,41 @@ func (c *conn) waitHead(ctx context.Context) error {
 	for {
 		start := time.Now()
 		moved := c.body.moved.Load()
-		c.readBy(start, c.p.o.HeaderTimeout)
-		if ctx.Err() != nil { // AfterFunc may have run before the line above
+		watching := c.body.watched
+		if watching {
+			c.readBy(start, c.p.o.HeaderTimeout)
+		} else {
+			c.readWithin(start, min(patience, c.p.o.HeaderTimeout), min(2*patience, c.p.o.HeaderTimeout))
+		}
+		if ctx.Err() != nil { // the watch may have run before the lines above
 			return ctx.Err()
 		}
-		if c.in.r0 < c.in.w0 {
-			return nil
-		}
-		err := c.in.fill()
-		if err == nil {
-			return nil
-		}
-		if werr := c.body.failed(); werr != nil {
-			return werr
-		}
-		if !isTimeout(err) || c.body.moved.Load() == moved {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
+		if c.in.r0 == c.in.w0 {
+			err := c.in.fill()
+			switch {
+			case err == nil:
+			case !watching && isTimeout(err):
+				c.watch()
+				continue
+			default:
+				if werr := c.body.failed(); werr != nil {
+					return werr
+				}
+				if isTimeout(err) && c.body.moved.Load() != moved {
+					continue
+				}
+				if err == io.EOF {
+					err = io.ErrUnexpectedEOF
+				}
+				return err
 			}
-			return err
 		}
+		if !watching && !c.in.hasHead() {
+			// The rest of the head has the time of a head.
+			c.watch()
+			c.readBy(time.Now(), c.p.o.HeaderTimeout)
+		}
+		return ctx.Err()
 	}
 }
 

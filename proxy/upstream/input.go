@@ -94,6 +94,9 @@ func (in *input) headBytes() ([]byte, error) {
 	}
 }
 
+// hasHead reports whether a whole head has been read.
+func (in *input) hasHead() bool { return bytes.Contains(in.buf[in.r0:in.w0], crlfcrlf) }
+
 var crlfcrlf = []byte("\r\n\r\n")
 
 // read gives buffered bytes first, and large reads past the buffer.
