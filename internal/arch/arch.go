@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,10 +14,11 @@ import (
 // their layer.
 var layers = []string{"edge/proxy", "edge/acmeglue", "edge/installers", "edge/hooks", "edge/metrics"}
 
-// pure are packages that do no I/O, with what they must not import.
+// pure are packages that do no I/O, with what they must not import; "os" stands
+// for os/exec and the like as well.
 var pure = map[string][]string{
-	"edge":              {"net/http", "os", "net"},
-	"edge/proxy/policy": {"net/http", "os", "net", "time", "context", "syscall"},
+	"edge":              {"net", "net/http", "os"},
+	"edge/proxy/policy": {"net", "net/http", "os", "time", "context", "syscall"},
 }
 
 // home says which packages may import a third-party path; a folder covers what
@@ -43,6 +45,15 @@ var home = map[string][]string{
 	"golang.org/x/sys":                      {"edge"},
 	"golang.org/x/crypto":                   {"edge"},
 }
+
+// testOnly are modules for tests: they are linked into nothing that people run.
+var testOnly = []string{
+	"github.com/rogpeppe/go-internal", "github.com/santhosh-tekuri/jsonschema",
+	"github.com/summerwind/h2spec", "go.uber.org/goleak",
+}
+
+// testCAs are the commands that start a test CA, as tests do.
+var testCAs = []string{"edge/deploy/demo", "edge/deploy/bench", "edge/deploy/soak"}
 
 // Violation is an import that breaks a rule.
 type Violation struct {
@@ -77,7 +88,7 @@ func Check(file string, source any) ([]Violation, error) {
 func check(pkg, imported string, test bool) (rule, why string) {
 	if !test {
 		for _, refused := range pure[pkg] {
-			if imported == refused {
+			if imported == refused || refused != "net" && within(imported, refused) {
 				return "pure packages do no I/O", fmt.Sprintf("%s imports %s", pkg, imported)
 			}
 		}
@@ -87,6 +98,12 @@ func check(pkg, imported string, test bool) (rule, why string) {
 	}
 	if !strings.Contains(strings.SplitN(imported, "/", 2)[0], ".") {
 		return "", "" // standard library
+	}
+	if pkg == "edge" && !test {
+		return "package edge needs the standard library only", "it imports " + imported + ", and everybody imports it"
+	}
+	if !test && withinAny(imported, testOnly) {
+		return "modules for tests stay in tests", fmt.Sprintf("%s imports %s outside of a test", pkg, imported)
 	}
 	best := ""
 	for p := range home {
@@ -114,7 +131,7 @@ func checkOwn(pkg, imported string, test bool) (rule, why string) {
 		return "packages in the middle do not know each other", fmt.Sprintf("%s imports %s: declare the interface you need, cmd/edge wires them", pkg, imported)
 	case from != "" && within(imported, "edge/cmd"):
 		return "imports point one way", pkg + " imports " + imported
-	case within(imported, "edge/internal/edgetest") && !test && !within(pkg, "edge/internal/edgetest") && !within(pkg, "edge/deploy"):
+	case within(imported, "edge/internal/edgetest") && !test && !within(pkg, "edge/internal/edgetest") && !withinAny(pkg, testCAs):
 		return "test CAs are never linked into edge", pkg + " imports " + imported + " outside of a test"
 	}
 	return "", ""
@@ -127,6 +144,10 @@ func layerOf(pkg string) string {
 		}
 	}
 	return ""
+}
+
+func withinAny(p string, dirs []string) bool {
+	return slices.ContainsFunc(dirs, func(d string) bool { return within(p, d) })
 }
 
 func within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
