@@ -25,6 +25,7 @@ type httpMetrics struct {
 type requestKey struct {
 	site, method, proto, upstream string
 	status, upstreamStatus        uint16
+	proxied                       bool
 }
 
 // requestChild has the series of a key, looked up once.
@@ -54,7 +55,7 @@ func newHTTPMetrics(r register) *httpMetrics {
 
 // Request implements proxy.Observer.
 func (m *Metrics) Request(e *edge.RequestEvent) {
-	c := m.http.child(requestKey{e.Site, method(e.Method), e.Proto, e.Upstream, clampStatus(e.Status), clampStatus(e.UpstreamStatus)}, e.Decision)
+	c := m.http.child(requestKey{e.Site, method(e.Method), protocol(e.Proto), e.Upstream, clampStatus(e.Status), clampStatus(e.UpstreamStatus), e.Decision == "proxy"})
 	c.requests.Inc()
 	c.duration.Observe(e.Duration.Seconds())
 	if e.BytesIn > 0 {
@@ -75,20 +76,19 @@ func (m *Metrics) Request(e *edge.RequestEvent) {
 // protocols and upstreams of a real configuration stay far below.
 const maxChildren = 10000
 
-func (h *httpMetrics) child(k requestKey, decision string) *requestChild {
+func (h *httpMetrics) child(k requestKey) *requestChild {
 	h.mu.RLock()
 	c := h.children[k]
 	h.mu.RUnlock()
 	if c != nil {
 		return c
 	}
-	proto := protocol(k.proto)
 	c = &requestChild{
-		requests: h.requests.WithLabelValues(k.site, k.method, code(k.status), proto),
+		requests: h.requests.WithLabelValues(k.site, k.method, code(k.status), k.proto),
 		in:       h.in.WithLabelValues(k.site), out: h.out.WithLabelValues(k.site),
-		duration: h.duration.WithLabelValues(k.site, proto),
+		duration: h.duration.WithLabelValues(k.site, k.proto),
 	}
-	if decision == "proxy" {
+	if k.proxied {
 		up := k.upstream
 		if up == "" {
 			up = "none"

@@ -57,9 +57,15 @@ func (s *snapshot) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (s *snapshot) certificates(ch chan<- prometheus.Metric, all []edge.CertificateStatus) {
-	// What ends soonest comes first and is never cut off; names without any
-	// certificate come before all others.
-	sort.SliceStable(all, func(i, j int) bool { return all[i].NotAfter.Before(all[j].NotAfter) })
+	// What ends soonest comes first and is cut off last; configured names without
+	// any certificate come before all others. Names that clients asked for in vain
+	// come last: there can be many, and they must not hide what is about to expire.
+	sort.SliceStable(all, func(i, j int) bool {
+		if a, b := inVain(&all[i]), inVain(&all[j]); a != b {
+			return b
+		}
+		return all[i].NotAfter.Before(all[j].NotAfter)
+	})
 	type stateKey struct {
 		state  edge.CertificateState
 		source edge.CertificateSource
@@ -88,6 +94,10 @@ func (s *snapshot) certificates(ch chan<- prometheus.Metric, all []edge.Certific
 		gauge(ch, descBackoff, t, ca)
 	}
 	gauge(ch, descEarliest, earliest)
+}
+
+func inVain(c *edge.CertificateStatus) bool {
+	return c.Source == edge.SourceOnDemand && c.NotAfter.IsZero()
 }
 
 func one(ch chan<- prometheus.Metric, c *edge.CertificateStatus) {
