@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -31,6 +32,8 @@ type Server struct {
 	l      *net.UnixListener
 	server *http.Server
 	once   sync.Once
+
+	writeTimeout time.Duration // of an answer, from when there is one
 }
 
 // Listen creates the socket, mode 0660. A socket that is left over from an
@@ -60,9 +63,9 @@ func Listen(o Options) (*Server, error) {
 		os.Remove(temp)
 		return nil, fmt.Errorf("admin socket %s: %w", o.Path, err)
 	}
-	s := &Server{o: o, l: l}
+	s := &Server{o: o, l: l, writeTimeout: 10 * time.Second}
 	s.server = &http.Server{
-		Handler:           s.routes(),
+		Handler:           s.bounded(s.routes()),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       time.Minute,
@@ -159,13 +162,29 @@ func (c *slotConn) Close() error {
 	return c.UnixConn.Close()
 }
 
+// bounded gives every answer a time in which it has to be read: callers that do
+// not read would hold their connections, and so keep others out.
+func (s *Server) bounded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mustReadBy(w, time.Now().Add(s.writeTimeout))
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) mustReadBy(w http.ResponseWriter, t time.Time) {
+	_ = http.NewResponseController(w).SetWriteDeadline(t)
+}
+
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", s.allow(rightStatus, func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, s.o.Backend.Status())
 	}))
 	mux.HandleFunc("POST /v1/reload", s.allow(rightAll, func(w http.ResponseWriter, r *http.Request) {
-		if err := s.o.Backend.Reload(r.Context()); err != nil {
+		s.mustReadBy(w, time.Time{}) // a reload takes the time it takes
+		err := s.o.Backend.Reload(r.Context())
+		s.mustReadBy(w, time.Now().Add(s.writeTimeout))
+		if err != nil {
 			fail(w, http.StatusUnprocessableEntity, err.Error())
 			return
 		}
@@ -217,7 +236,16 @@ func (s *Server) challenge(do func(edge.Answer) error) http.HandlerFunc {
 		var c Challenge
 		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 		dec.DisallowUnknownFields()
-		if err := dec.Decode(&c); err != nil {
+		err := dec.Decode(&c)
+		if err == nil {
+			// Two challenges in one body, or more than maxBody: neither is taken in part.
+			if _, after := dec.Token(); after == nil {
+				err = errors.New("one object is expected, and there is more")
+			} else if after != io.EOF {
+				err = after
+			}
+		}
+		if err != nil {
 			fail(w, http.StatusBadRequest, fmt.Sprintf("challenge: %v", err))
 			return
 		}
