@@ -61,11 +61,61 @@ func TestCombined(t *testing.T) {
 func TestSecretsInQueries(t *testing.T) {
 	for q, want := range map[string]string{
 		"a=b": "a=b", "TOKEN=x&a=b": "TOKEN=***&a=b", "api_key=x": "api_key=***", "X-Amz-Signature=x": "X-Amz-Signature=***",
-		"t%6fken=x": "t%6fken=***", "a=%20": "a=%20", "password=a=b": "password=***", "token": "token",
+		"t%6fken=x": "t%6fken=***", "a=%20": "a=%20", "pwd=x&otp=1": "pwd=***&otp=***", "a=b;token=x;c=d": "a=b;token=***;c=d", "": "", "&&": "&&", "password=a=b": "password=***", "token": "token",
 	} {
 		if got := hideSecrets(q); got != want {
 			t.Errorf("%s: got %s, want %s", q, got, want)
 		}
+	}
+}
+
+func TestSecretsInReferers(t *testing.T) {
+	for r, want := range map[string]string{
+		"": "", "https://a.test/b": "https://a.test/b", "https://u:pw@a.test/b?token=x": "https://***@a.test/b?token=***",
+		"https://a.test/#access_token=x": "https://a.test/", "https://u@a.test": "https://***@a.test",
+	} {
+		if got := hideReferer(r); got != want {
+			t.Errorf("%s: got %s, want %s", r, got, want)
+		}
+	}
+}
+
+// No line is lost while reloads exchange the file.
+func TestExchangeLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	l := &Log{}
+	use := func(i int) {
+		n, err := l.Prepare(filepath.Join(dir, []string{"a", "b"}[i%2]), "json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.Commit()
+	}
+	use(0)
+	var wg sync.WaitGroup
+	const each = 1000
+	for range 4 {
+		wg.Go(func() {
+			for range each {
+				l.Request(event())
+			}
+		})
+	}
+	for i := range 100 {
+		use(i + 1)
+	}
+	wg.Wait()
+	l.Close()
+	total := 0
+	for _, name := range []string{"a", "b"} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += bytes.Count(b, []byte("\n"))
+	}
+	if total != 4*each {
+		t.Errorf("%d lines, want %d", total, 4*each)
 	}
 }
 

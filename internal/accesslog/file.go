@@ -89,16 +89,23 @@ func (n *Next) Commit() {
 
 // Request logs one request.
 func (l *Log) Request(e *edge.RequestEvent) {
-	f := l.current.Load()
-	if f == nil {
-		return
+	for f := l.current.Load(); f != nil; f = l.current.Load() {
+		if f.hand(e) {
+			return
+		}
+		// A reload has put another file in its place meanwhile.
 	}
+}
+
+// hand hands a line to the writer; it reports false where the file is closed.
+func (f *file) hand(e *edge.RequestEvent) bool {
 	b := buffers.Get().(*[]byte)
 	*b = f.format((*b)[:0], e)
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if f.closed {
-		return
+		buffers.Put(b)
+		return false
 	}
 	select {
 	case f.lines <- b:
@@ -106,6 +113,7 @@ func (l *Log) Request(e *edge.RequestEvent) {
 		f.dropped.Add(1)
 		buffers.Put(b)
 	}
+	return true
 }
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}

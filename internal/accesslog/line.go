@@ -3,6 +3,7 @@ package accesslog
 import (
 	"crypto/tls"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -170,41 +171,71 @@ func escapeByte(b []byte, c byte, json bool) []byte {
 	return append(b, '\\', 'x', hex[c>>4], hex[c&15])
 }
 
-// secretKeys are parts of names of query parameters whose values are hidden.
-var secretKeys = []string{"token", "secret", "passw", "key", "sig", "auth", "code", "session", "credential", "jwt"}
+// secretKeys are parts of names of query parameters whose values are hidden;
+// secretNames are whole ones. It hides too much rather than too little.
+var (
+	secretKeys  = []string{"token", "secret", "passw", "key", "sig", "auth", "code", "session", "credential", "jwt"}
+	secretNames = []string{"pwd", "pass", "pw", "otp", "pin", "sid", "hmac"}
+)
 
 // hideSecrets replaces the values of parameters that carry secrets by ***.
 func hideSecrets(query string) string {
-	if !suspicious(query) {
+	var out []byte
+	for from := 0; from <= len(query); {
+		// Some applications take a semicolon for an ampersand.
+		end := from + strings.IndexAny(query[from:], "&;")
+		if end < from {
+			end = len(query)
+		}
+		if name, _, ok := strings.Cut(query[from:end], "="); ok && secretName(name) {
+			if out == nil {
+				out = append(make([]byte, 0, len(query)), query[:from]...)
+			}
+			out = append(append(out, name...), "=***"...)
+		} else if out != nil {
+			out = append(out, query[from:end]...)
+		}
+		if out != nil && end < len(query) {
+			out = append(out, query[end])
+		}
+		from = end + 1
+	}
+	if out == nil {
 		return query
 	}
-	parts := strings.Split(query, "&")
-	for i, p := range parts {
-		if name, _, ok := strings.Cut(p, "="); ok && suspicious(name) {
-			parts[i] = name + "=***"
-		}
-	}
-	return strings.Join(parts, "&")
+	return string(out)
 }
 
-func suspicious(s string) bool {
+func secretName(name string) bool {
 	// A name may be written with percent signs to get past a filter: hide those.
-	if strings.Contains(s, "%") && len(s) < 64 && !strings.Contains(s, "=") {
+	if strings.Contains(name, "%") {
 		return true
 	}
-	lower := strings.ToLower(s)
+	lower := strings.ToLower(name)
 	for _, k := range secretKeys {
 		if strings.Contains(lower, k) {
 			return true
 		}
 	}
-	return strings.Contains(s, "%")
+	return slices.Contains(secretNames, lower)
 }
 
+// hideReferer hides secrets in the query, the fragment and the user
+// information of a Referer.
 func hideReferer(r string) string {
-	before, query, ok := strings.Cut(r, "?")
-	if !ok {
-		return r
+	r, _, _ = strings.Cut(r, "#") // RFC 9110 section 10.1.3: it must not be sent
+	before, query, hasQuery := strings.Cut(r, "?")
+	if scheme, rest, ok := strings.Cut(before, "://"); ok {
+		authority, path, hasPath := strings.Cut(rest, "/")
+		if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+			before = scheme + "://***" + authority[i:]
+			if hasPath {
+				before += "/" + path
+			}
+		}
+	}
+	if !hasQuery {
+		return before
 	}
 	return before + "?" + hideSecrets(query)
 }
