@@ -88,6 +88,13 @@ func (m *Manager) Bundle(host string) (edge.Bundle, error) {
 	return sn.held.bundle()
 }
 
+// Pending counts the names that handshakes wait for a certificate of.
+func (m *Manager) Pending() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.fly)
+}
+
 // OnDemandCounts are the decisions since the start, by edge.OnDemandEvent.Decision.
 func (m *Manager) OnDemandCounts() map[string]uint64 {
 	out := make(map[string]uint64, len(decisions))

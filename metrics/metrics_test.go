@@ -80,6 +80,23 @@ func TestCertificateSeries(t *testing.T) {
 	}
 }
 
+// Two pools to one address: the worse one is seen.
+func TestUpstreamsOfOneAddress(t *testing.T) {
+	m := New(Options{OnDemandPending: func() int { return 7 }, Upstreams: func() []edge.UpstreamStatus {
+		return []edge.UpstreamStatus{{Address: "a:1", Healthy: true, Idle: 3, Failures: 1}, {Address: "a:1", Idle: 1, Failures: 5}, {Address: "b:1", Healthy: true}}
+	}})
+	_, _, body := scrape(t, m, "/metrics", "")
+	for _, want := range []string{`edge_upstream_healthy{upstream="a:1"} 0`, `edge_upstream_healthy{upstream="b:1"} 1`, `edge_upstream_failures_total{upstream="a:1"} 5`,
+		`edge_upstream_connections{state="idle",upstream="a:1"} 3`, "edge_ondemand_pending 7"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if strings.Contains(body, "\nedge_certificates_earliest") {
+		t.Error("an earliest end without any certificate")
+	}
+}
+
 func TestEndpoints(t *testing.T) {
 	ready := errors.New("draining")
 	m := New(Options{Version: "1", Ready: func() error { return ready }})

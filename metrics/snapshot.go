@@ -23,7 +23,7 @@ var (
 	descStates   = desc("edge_certificates", "Certificates by state and source.", "state", "source")
 	descEarliest = desc("edge_certificates_earliest_not_after_timestamp_seconds", "The soonest end of any certificate that is served.")
 	descBackoff  = desc("edge_acme_backoff_until_timestamp_seconds", "The latest time until which an attempt with the CA waits after failures.", "ca")
-	descPending  = desc("edge_ondemand_pending", "Handshakes that wait for a certificate.")
+	descPending  = desc("edge_ondemand_pending", "Names that handshakes wait for a certificate of.")
 	descHealthy  = desc("edge_upstream_healthy", "Whether the last connection to the upstream succeeded.", "upstream")
 	descInUse    = desc("edge_upstream_connections", "Connections to the upstream by state.", "upstream", "state")
 	descFailed   = desc("edge_upstream_failures_total", "Requests that the upstream did not answer.", "upstream")
@@ -93,7 +93,9 @@ func (s *snapshot) certificates(ch chan<- prometheus.Metric, all []edge.Certific
 	for ca, t := range backoff {
 		gauge(ch, descBackoff, t, ca)
 	}
-	gauge(ch, descEarliest, earliest)
+	if earliest > 0 { // without any certificate there is no such time
+		gauge(ch, descEarliest, earliest)
+	}
 }
 
 func inVain(c *edge.CertificateStatus) bool {
@@ -115,21 +117,27 @@ func one(ch chan<- prometheus.Metric, c *edge.CertificateStatus) {
 	}
 }
 
+// upstreams has one set of series for each address. Sites may share a pool, or
+// have pools of their own to one address: the address is as healthy as the worst
+// of them, and as busy as the busiest.
 func upstreams(ch chan<- prometheus.Metric, all []edge.UpstreamStatus) {
-	seen := map[string]bool{}
+	byAddress := map[string]edge.UpstreamStatus{}
 	for _, u := range all {
-		if seen[u.Address] {
-			continue
+		if v, ok := byAddress[u.Address]; ok {
+			u.Healthy = u.Healthy && v.Healthy
+			u.InUse, u.Idle, u.Failures = max(u.InUse, v.InUse), max(u.Idle, v.Idle), max(u.Failures, v.Failures)
 		}
-		seen[u.Address] = true
+		byAddress[u.Address] = u
+	}
+	for address, u := range byAddress {
 		healthy := 0.0
 		if u.Healthy {
 			healthy = 1
 		}
-		gauge(ch, descHealthy, healthy, u.Address)
-		gauge(ch, descInUse, float64(u.InUse), u.Address, "in_use")
-		gauge(ch, descInUse, float64(u.Idle), u.Address, "idle")
-		ch <- prometheus.MustNewConstMetric(descFailed, prometheus.CounterValue, float64(u.Failures), u.Address)
+		gauge(ch, descHealthy, healthy, address)
+		gauge(ch, descInUse, float64(u.InUse), address, "in_use")
+		gauge(ch, descInUse, float64(u.Idle), address, "idle")
+		ch <- prometheus.MustNewConstMetric(descFailed, prometheus.CounterValue, float64(u.Failures), address)
 	}
 }
 

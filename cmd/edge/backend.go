@@ -19,7 +19,7 @@ func (d *door) Status() admin.Status {
 	s := admin.Status{
 		Version: version, PID: os.Getpid(), Started: d.started, LastReload: d.last.Load(),
 		Certificates: d.manager.Statuses(), Upstreams: d.upstreams(),
-		OnDemand:  admin.OnDemand{Decisions: d.manager.OnDemandCounts()},
+		OnDemand:  admin.OnDemand{Decisions: d.manager.OnDemandCounts(), Pending: d.manager.Pending()},
 		Listeners: []admin.Listener{}, Sites: []admin.Site{},
 	}
 	sort.SliceStable(s.Certificates, func(i, j int) bool { return s.Certificates[i].Name < s.Certificates[j].Name })

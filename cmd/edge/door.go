@@ -61,9 +61,10 @@ func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slo
 	}
 	d.metrics = metrics.New(metrics.Options{
 		Version: version, Revision: revision(),
-		Certificates: func() []edge.CertificateStatus { return d.manager.Statuses() },
-		Upstreams:    d.upstreams,
-		Ready:        d.readiness,
+		Certificates:    func() []edge.CertificateStatus { return d.manager.Statuses() },
+		Upstreams:       d.upstreams,
+		OnDemandPending: func() int { return d.manager.Pending() },
+		Ready:           d.readiness,
 	})
 	d.registry = acmeglue.NewRegistry()
 	d.manager = acmeglue.NewManager(acmeglue.ManagerOptions{
