@@ -26,6 +26,7 @@ type body struct {
 	chunked   bool
 	inChunk   bool
 	keepAlive bool
+	reading   bool // the head of the final answer is known
 	done      bool // all of it was read
 	closed    bool
 	err       error
@@ -37,6 +38,7 @@ type body struct {
 
 // start is called once the head of the final answer is known.
 func (b *body) start(length int64, chunked, keepAlive bool) {
+	b.reading = true
 	b.left, b.chunked, b.keepAlive = length, chunked, keepAlive
 	b.done = length == 0
 }
@@ -69,11 +71,6 @@ func (b *body) Read(p []byte) (n int, err error) {
 
 func (b *body) read(p []byte) (int, error) {
 	c := b.c
-	if c.in.r0 == c.in.w0 {
-		// Only a read that can wait needs a deadline, and somebody who ends it.
-		c.watch()
-		c.readBy(time.Now(), c.p.o.BodyTimeout)
-	}
 	switch {
 	case b.chunked:
 		return b.readChunked(p)
@@ -95,6 +92,18 @@ func (b *body) read(p []byte) (int, error) {
 		err = nil
 	}
 	return n, unexpected(err)
+}
+
+// waits is called before each read of the connection: while a body comes in,
+// all of them have its time, and end with the request.
+func (b *body) waits() error {
+	if !b.reading {
+		return nil
+	}
+	b.c.watch()
+	b.c.readBy(time.Now(), b.c.p.o.BodyTimeout)
+	// The watch may have run before the deadline was moved.
+	return b.ctx.Err()
 }
 
 // maxChunkLine bounds a chunk's size line, extension included: extensions are

@@ -31,6 +31,7 @@ type conn struct {
 func newConn(p *Pool, nc net.Conn) *conn {
 	c := &conn{p: p, nc: nc}
 	c.in = input{r: nc, buf: make([]byte, 4<<10), limit: p.o.HeaderBytes}
+	c.in.before = c.body.waits
 	return c
 }
 
@@ -264,6 +265,9 @@ func (c *conn) final(r *Request, h head) error {
 		return err
 	}
 	c.res = Response{Status: h.status, Header: h.fields, ContentLength: length, Address: c.p.o.Address, Body: &c.body}
+	if h.bodiless(r.Method) {
+		length = 0 // the length is that of another answer
+	}
 	c.body.start(length, chunked, h.keepAlive)
 	if chunked {
 		c.res.Trailer = c.body.trailers

@@ -144,13 +144,18 @@ func (h *head) framing(method string) (length int64, chunked bool, err error) {
 	if chunked && seen {
 		return 0, false, malformed("both Transfer-Encoding and Content-Length")
 	}
-	if method == "HEAD" || h.status == 204 || h.status == 304 {
+	if h.bodiless(method) {
 		if h.status == 204 && length > 0 || h.status == 204 && chunked {
 			return 0, false, malformed("204 with a body")
 		}
 		return max(length, 0), false, nil
 	}
 	return length, chunked, nil
+}
+
+// bodiless reports that no body follows, whatever the fields say (RFC 9112 section 6.3).
+func (h *head) bodiless(method string) bool {
+	return method == "HEAD" || h.status == 204 || h.status == 304
 }
 
 // parseLength accepts digits only: no sign, no list, no superfluous zero.

@@ -14,6 +14,19 @@ type input struct {
 	buf    []byte
 	r0, w0 int // unread bytes are buf[r0:w0]
 	limit  int // of a head
+	// before is called when a read is about to wait. Parsers ask for more in many
+	// places: a deadline that was set in one of them would not hold in the others.
+	before func() error
+}
+
+// wait reads from the connection itself.
+func (in *input) wait(p []byte) (int, error) {
+	if in.before != nil {
+		if err := in.before(); err != nil {
+			return 0, err
+		}
+	}
+	return in.r.Read(p)
 }
 
 var errHeadTooLong = malformed("header is longer than allowed")
@@ -30,7 +43,7 @@ func (in *input) fill() error {
 			in.buf = append(in.buf, make([]byte, len(in.buf))...)
 		}
 	}
-	n, err := in.r.Read(in.buf[in.w0:])
+	n, err := in.wait(in.buf[in.w0:])
 	in.w0 += n
 	if n > 0 {
 		return nil
@@ -67,23 +80,35 @@ func (in *input) line(limit int) ([]byte, error) {
 	}
 }
 
-// headBytes returns everything up to and including the empty line.
+// headBytes returns everything up to and including the empty line. A line that
+// ends without CR is refused as it comes: an upstream that writes such lines
+// never sends the empty line that would be waited for.
 func (in *input) headBytes() ([]byte, error) {
-	from := 0
+	line, from := 0, 0 // where the line begins, where to look for its end
 	for {
 		b := in.buf[in.r0:in.w0]
-		if i := bytes.Index(b[from:], crlfcrlf); i >= 0 {
-			end := from + i + 4
-			if end > in.limit {
+		for {
+			i := bytes.IndexByte(b[from:], '\n')
+			if i < 0 {
+				break
+			}
+			end := from + i
+			if end == 0 || b[end-1] != '\r' {
+				return nil, malformed("line ends without CR")
+			}
+			if end >= in.limit {
 				return nil, errHeadTooLong
 			}
-			in.r0 += end
-			return b[:end], nil
+			if end-1 == line {
+				in.r0 += end + 1
+				return b[:end+1], nil
+			}
+			line, from = end+1, end+1
 		}
 		if len(b) > in.limit {
 			return nil, errHeadTooLong
 		}
-		from = max(0, len(b)-3)
+		from = len(b)
 		// Garbage that never has an empty line need not be read to its end.
 		if len(b) >= 5 && string(b[:5]) != "HTTP/" {
 			return nil, malformed("answer does not begin with HTTP/")
@@ -103,7 +128,7 @@ var crlfcrlf = []byte("\r\n\r\n")
 func (in *input) read(p []byte) (int, error) {
 	if in.r0 == in.w0 {
 		if len(p) >= len(in.buf) {
-			return in.r.Read(p)
+			return in.wait(p)
 		}
 		if err := in.fill(); err != nil {
 			return 0, err

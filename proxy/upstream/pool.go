@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,8 @@ type Pool struct {
 	first  net.Conn // dialled, for the HTTP/2 transport
 	closed bool
 	inUse  int
+	reaper *time.Timer // closes what has been idle too long
+	armed  bool        // the reaper will run
 
 	requests, failures atomic.Uint64
 	last               atomic.Pointer[failure]
@@ -213,21 +216,46 @@ func (p *Pool) release(c *conn) {
 	p.mu.Lock()
 	p.inUse--
 	keep := !p.closed && len(p.idle) < p.o.MaxIdle
-	var stale *conn
 	if keep {
 		p.idle = append(p.idle, c)
-		// The oldest one ages at the bottom of the stack: look at it now and then.
-		if old := p.idle[0]; time.Since(old.idleSince) > p.o.IdleTimeout {
-			stale = old
-			p.idle = append(p.idle[:0], p.idle[1:]...)
+		if !p.armed {
+			p.arm(p.o.IdleTimeout)
 		}
 	}
 	p.mu.Unlock()
 	if !keep {
 		c.close()
 	}
-	if stale != nil {
-		stale.close()
+}
+
+// arm lets the reaper run after d; p.mu is held.
+func (p *Pool) arm(d time.Duration) {
+	p.armed = true
+	if p.reaper == nil {
+		p.reaper = time.AfterFunc(d, p.reap)
+	} else {
+		p.reaper.Reset(d)
+	}
+}
+
+// reap closes the connections at the bottom of the stack whose time is over,
+// also those of a pool that nobody uses any more: the upstream may have closed
+// its side long ago, and each holds a descriptor.
+func (p *Pool) reap() {
+	now := time.Now()
+	p.mu.Lock()
+	n := 0
+	for n < len(p.idle) && now.Sub(p.idle[n].idleSince) >= p.o.IdleTimeout {
+		n++
+	}
+	stale := slices.Clone(p.idle[:n])
+	p.idle = slices.Delete(p.idle, 0, n)
+	if p.armed = len(p.idle) > 0; p.armed {
+		p.arm(p.idle[0].idleSince.Add(p.o.IdleTimeout).Sub(now))
+	}
+	p.mu.Unlock()
+	for _, c := range stale {
+		c.close()
 	}
 }
 
@@ -242,6 +270,9 @@ func (p *Pool) Close() {
 	p.mu.Lock()
 	idle, first := p.idle, p.first
 	p.idle, p.first, p.closed = nil, nil, true
+	if p.reaper != nil {
+		p.reaper.Stop()
+	}
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.close()

@@ -47,10 +47,11 @@ type Request struct {
 	Interim func(status int, header []policy.Field) error
 }
 
-// Response is the final answer of an upstream. Close Body in all cases.
+// Response is the final answer of an upstream. Close Body in all cases; the
+// Response must not be used after that.
 type Response struct {
 	Status        int
-	Header        []policy.Field // as received, hop-by-hop fields removed
+	Header        []policy.Field // as received, hop-by-hop fields included
 	Body          io.ReadCloser  // read error other than io.EOF: the body is cut short
 	ContentLength int64          // -1: unknown
 	Trailer       func() []policy.Field
