@@ -49,7 +49,7 @@ func (s *Server) admit(l *listener, nc net.Conn) {
 		nc.Close()
 		return
 	}
-	s.obs.Conn(&edge.ConnEvent{Listener: c.listener, Proto: c.proto, Remote: c.remote, Delta: 1})
+	c.open()
 	if !c.tls {
 		st.engine.serve(newGuard(c, c, st.engine.limits))
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,8 +23,11 @@ type conn struct {
 
 	hs *handshake // while it is in progress
 
+	countMu sync.Mutex
+	proto   string // under countMu: "http/1.1", "h2", "" until known
+	counted bool   // under countMu: the observer counts it as open
+
 	// Written by the handshake, before the first request.
-	proto   string // "http/1.1", "h2", "" until known
 	tls     bool
 	sni     string // gated, lower case
 	alpn    string
@@ -36,7 +40,6 @@ type conn struct {
 	// (crypto/tls and net/http hold a lock around writes).
 	refreshAt atomic.Int64 // Unix nanoseconds
 	fixed     atomic.Bool  // somebody else set a write deadline that must stand
-	closed    atomic.Bool
 	began     atomic.Bool // the first byte of a request has come, or the connection is HTTP/2
 	engine    *engine
 }
@@ -91,9 +94,12 @@ func (c *conn) CloseWrite() error {
 // Close closes the connection and counts it out, once.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
-	if c.closed.CompareAndSwap(false, true) {
+	c.countMu.Lock()
+	defer c.countMu.Unlock()
+	if c.counted {
+		c.counted = false
 		c.srv.forget(c)
-		c.srv.obs.Conn(&edge.ConnEvent{Listener: c.listener, Proto: c.proto, Remote: c.remote, Delta: -1})
+		c.count(-1)
 	}
 	return err
 }
@@ -107,14 +113,29 @@ func (c *conn) reset() {
 	c.Close()
 }
 
-// become moves the connection's count to the protocol that it turned out to speak.
+// open counts the connection in.
+func (c *conn) open() {
+	c.countMu.Lock()
+	defer c.countMu.Unlock()
+	c.counted = true
+	c.count(1)
+}
+
+// become moves the connection's count to the protocol that it turned out to
+// speak. It may have been closed meanwhile.
 func (c *conn) become(proto string) {
-	if c.proto == proto {
+	c.countMu.Lock()
+	defer c.countMu.Unlock()
+	if c.proto == proto || !c.counted {
 		return
 	}
-	c.srv.obs.Conn(&edge.ConnEvent{Listener: c.listener, Proto: c.proto, Remote: c.remote, Delta: -1})
+	c.count(-1)
 	c.proto = proto
-	c.srv.obs.Conn(&edge.ConnEvent{Listener: c.listener, Proto: c.proto, Remote: c.remote, Delta: 1})
+	c.count(1)
+}
+
+func (c *conn) count(delta int) {
+	c.srv.obs.Conn(&edge.ConnEvent{Listener: c.listener, Proto: c.proto, Remote: c.remote, Delta: delta})
 }
 
 // addrPort is the peer's address with an IPv4-mapped form undone.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,6 +26,7 @@ type guard struct {
 	bad      *refusal // the stream ends here
 	told     bool     // bad has been answered
 	dead     error    // a body was cut: what follows can be no head
+	killed   atomic.Bool
 }
 
 // refusal is why a message was not accepted.
@@ -61,6 +63,9 @@ func (g *guard) Read(p []byte) (int, error) {
 	if g.dead != nil {
 		return 0, g.dead
 	}
+	if g.killed.Load() {
+		return 0, errRefused
+	}
 	n, err := g.Conn.Read(p)
 	if n > 0 && !g.conn.began.Load() {
 		g.conn.began.Store(true)
@@ -87,9 +92,9 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// kill makes net/http find nothing more on the connection. It is called while
-// a handler runs and nobody reads.
-func (g *guard) kill() { g.dead = errRefused }
+// kill makes net/http find nothing more on the connection. A Read in progress
+// may still deliver what belongs to a body, never to a head.
+func (g *guard) kill() { g.killed.Store(true) }
 
 // errRefused ends a connection without a word from net/http, which takes it
 // for a read error of the network.
