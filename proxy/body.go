@@ -22,6 +22,7 @@ type clientBody struct {
 	timer  *time.Timer   // runs while a Read does
 
 	mu      sync.Mutex
+	idle    sync.Cond // no Read is in progress any more
 	until   time.Time // when the Read in progress has used up the credit
 	n       int64
 	err     error // first error but io.EOF
@@ -34,7 +35,9 @@ type clientBody struct {
 var errBodyOver = errors.New("read of a request body after the exchange")
 
 func newClientBody(r *http.Request, rc *http.ResponseController, l *Limits) *clientBody {
-	return &clientBody{src: r.Body, rc: rc, rate: l.BodyRate, grace: l.BodyGrace, credit: l.BodyGrace}
+	b := &clientBody{src: r.Body, rc: rc, rate: l.BodyRate, grace: l.BodyGrace, credit: l.BodyGrace}
+	b.idle.L = &b.mu
+	return b
 }
 
 func (b *clientBody) Read(p []byte) (int, error) { return b.read(p, false) }
@@ -51,6 +54,7 @@ func (b *clientBody) read(p []byte, ours bool) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reading = false
+	b.idle.Broadcast()
 	b.n += int64(n)
 	b.eof = b.eof || err == io.EOF
 	if err != nil && err != io.EOF && b.err == nil {
@@ -120,6 +124,17 @@ func (b *clientBody) end() int64 {
 func (b *clientBody) failed() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.err
+}
+
+// settled is failed for a request whose context has ended: net/http ends it
+// before the Read that found out why returns.
+func (b *clientBody) settled() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.reading {
+		b.idle.Wait()
+	}
 	return b.err
 }
 

@@ -246,13 +246,18 @@ const copyBuffer = 32 << 10
 // failUpstream answers for an upstream that did not.
 func (x *exchange) failUpstream(err error) {
 	x.ev.Err = err
+	gone := x.r.Context().Err() != nil
 	if x.body != nil {
-		if cerr := x.body.failed(); cerr != nil {
+		cerr := x.body.failed()
+		if gone {
+			cerr = x.body.settled()
+		}
+		if cerr != nil {
 			x.failBody(cerr)
 			return
 		}
 	}
-	if x.r.Context().Err() != nil {
+	if gone {
 		x.ev.Status = statusClientGone
 		panic(http.ErrAbortHandler)
 	}

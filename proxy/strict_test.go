@@ -285,9 +285,9 @@ func TestFaultLaterInBody(t *testing.T) {
 	io.WriteString(c, post+"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
 	<-began
 	io.WriteString(c, "zz\r\nabc\r\n0\r\n\r\n")
-	got, _ := io.ReadAll(c)
+	got, err := io.ReadAll(c)
 	if !strings.HasPrefix(string(got), "HTTP/1.1 400 ") {
-		t.Errorf("answer %q", got)
+		t.Errorf("answer %q, %v", got, err)
 	}
 	if err := <-result; err == nil {
 		t.Error("the backend saw a complete body")
