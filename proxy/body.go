@@ -27,6 +27,7 @@ type clientBody struct {
 	n       int64
 	err     error // first error but io.EOF
 	reading bool
+	asked   bool // for a first byte
 	eof     bool
 	over    bool // the upstream may not read any more
 	ended   bool // nobody may
@@ -71,6 +72,7 @@ func (b *clientBody) begin(now time.Time, ours bool) bool {
 	if b.over && !ours || b.reading {
 		return false
 	}
+	b.asked = true
 	b.reading, b.until = true, now.Add(b.credit)
 	if b.timer == nil {
 		b.timer = time.AfterFunc(b.credit, b.expire)
@@ -127,6 +129,13 @@ func (b *clientBody) failed() error {
 	return b.err
 }
 
+// wanted reports whether anybody has begun to read the body.
+func (b *clientBody) wanted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.asked
+}
+
 // settled is failed for a request whose context has ended: net/http ends it
 // before the Read that found out why returns.
 func (b *clientBody) settled() error {
@@ -155,6 +164,13 @@ func (x *exchange) closeBody(aborted bool) {
 	b.finish()
 	if h1 := x.c.h1; h1 != nil && !aborted && !b.complete() {
 		x.rc.Flush()
+		if x.r.Header["Expect"] != nil && !b.wanted() {
+			// Reading now would send 100 Continue after the answer. net/http has
+			// announced that it closes the connection.
+			h1.kill()
+			x.ev.BytesIn = b.end()
+			return
+		}
 		buf := x.srv.buffers.Get().(*[copyBuffer]byte)
 		b.drain(buf[:])
 		x.srv.buffers.Put(buf)

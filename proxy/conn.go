@@ -40,7 +40,7 @@ type conn struct {
 	// (crypto/tls and net/http hold a lock around writes).
 	refreshAt atomic.Int64 // Unix nanoseconds
 	fixed     atomic.Bool  // somebody else set a write deadline that must stand
-	began     atomic.Bool // the first byte of a request has come, or the connection is HTTP/2
+	began     atomic.Bool  // the first byte of a request has come, or the connection is HTTP/2
 	engine    *engine
 }
 

@@ -65,7 +65,7 @@ func (x *exchange) upstreamRequest(d *policy.Decision) {
 		}
 	}
 	x.up.Replayable = x.body == nil && idempotent(r.Method)
-	x.fields = append(endToEnd(x.fields, r.Header), d.Forwarded...)
+	x.fields = append(endToEnd(x.fields, r.Header, d.Trusted), d.Forwarded...)
 	x.up.Header = x.fields
 }
 
@@ -87,8 +87,8 @@ func idempotent(method string) bool {
 
 // endToEnd removes, in place, what must not be passed on: fields of this
 // connection (RFC 9110 section 7.6.1), those that Connection names, and those
-// by which a client could speak in our name.
-func endToEnd(fields []policy.Field, h http.Header) []policy.Field {
+// by which a client that is no trusted proxy could speak in our name.
+func endToEnd(fields []policy.Field, h http.Header, trusted bool) []policy.Field {
 	named := h["Connection"]
 	out := fields[:0]
 	for _, f := range fields {
@@ -97,6 +97,10 @@ func endToEnd(fields []policy.Field, h http.Header) []policy.Field {
 			"Upgrade", "Http2-Settings", "Trailer", "Host", "Content-Length", "Expect",
 			"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host":
 			continue
+		case "Forwarded", "X-Real-Ip":
+			if !trusted {
+				continue
+			}
 		case "Te":
 			if !hasToken(f.Value, "trailers") {
 				continue
@@ -175,6 +179,12 @@ func (x *exchange) relay(res *upstream.Response) {
 // has to be passed on as it comes.
 func (x *exchange) answerHeader(res *upstream.Response) (streaming bool) {
 	h := x.w.Header()
+	var named []string
+	for _, f := range res.Header {
+		if strings.EqualFold(f.Name, "Connection") {
+			named = append(named, f.Value)
+		}
+	}
 	values := make([]string, 0, len(res.Header))
 	streaming = res.ContentLength < 0
 	typed := false
@@ -186,6 +196,9 @@ func (x *exchange) answerHeader(res *upstream.Response) (streaming bool) {
 		case "Content-Type":
 			typed = true
 			streaming = streaming || strings.HasPrefix(f.Value, "text/event-stream") || strings.HasPrefix(f.Value, "application/grpc")
+		}
+		if len(named) > 0 && namesField(named, name) {
+			continue // RFC 9110 section 7.6.1
 		}
 		if old := h[name]; len(old) > 0 {
 			h[name] = append(old, f.Value)

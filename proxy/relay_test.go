@@ -8,10 +8,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"net/textproto"
 	"strings"
 	"testing"
+	"time"
 
+	"edge/proxy/policy"
 	"edge/proxy/upstream"
 )
 
@@ -153,6 +156,79 @@ func TestExpectContinue(t *testing.T) {
 	got := r.raw(post + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
 	if !strings.HasPrefix(got, "HTTP/1.1 404 ") {
 		t.Errorf("%q", got)
+	}
+}
+
+// A backend that answers without having asked for the body gets none, and the
+// client is not told to send one after the answer.
+func TestExpectContinueRefused(t *testing.T) {
+	got := make(chan string, 1)
+	l := mustListen(t)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		br := bufio.NewReader(c)
+		http.ReadRequest(br)
+		io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		rest, _ := io.ReadAll(br)
+		got <- string(rest)
+	}()
+	r := rigWith(t, nil, func(_ *Options, s *Settings) { s.Table, s.Pools = everythingTo(t, l.Addr().String()) })
+	answer := r.raw(post + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+	if !strings.HasPrefix(answer, "HTTP/1.1 413 ") || strings.Contains(answer, "HTTP/1.1 100") || !strings.HasSuffix(answer, "no") {
+		t.Errorf("client: %q", answer)
+	}
+	if rest := <-got; rest != "" {
+		t.Errorf("the backend got %q", rest)
+	}
+}
+
+// What Connection names is between the backend and us (RFC 9110 section 7.6.1).
+func TestConnectionFieldsOfAnswers(t *testing.T) {
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "X-Hop, keep-alive")
+		w.Header().Set("X-Hop", "a")
+		w.Header().Set("Keep-Alive", "timeout=5")
+		w.Header().Set("X-End", "b")
+	}))
+	for _, h2 := range []bool{false, true} {
+		res, err := r.client(h2).Get("https://example.org/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.Header["X-Hop"] != nil || res.Header["Keep-Alive"] != nil || res.Header.Get("X-End") != "b" {
+			t.Errorf("h2 %v: %v", h2, res.Header)
+		}
+	}
+}
+
+// Strangers cannot speak of themselves in the words of a proxy.
+func TestForwardedFieldsOfStrangers(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen <- r.Header }))
+	for _, trusted := range []bool{false, true} {
+		if trusted {
+			table, err := policy.NewTable(policy.Options{
+				Sites:   []policy.Site{{Name: "any", Hosts: []string{"*"}, TLS: true, Pool: "a"}},
+				Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.set.Table = table
+			r.Apply(r.set)
+		}
+		r.raw(get + "Forwarded: for=10.0.0.1;proto=https\r\nX-Real-IP: 10.0.0.1\r\nConnection: close\r\n\r\n")
+		h := <-seen
+		if (h["Forwarded"] != nil) != trusted || (h["X-Real-Ip"] != nil) != trusted {
+			t.Errorf("trusted %v: %v", trusted, h)
+		}
 	}
 }
 

@@ -53,6 +53,10 @@ func policySites(cfg *config.Config) ([]policy.Site, error) {
 		if err != nil {
 			return nil, err
 		}
+		var minTLS uint16
+		if s.TLS.MinVersion == "1.3" {
+			minTLS = tls.VersionTLS13
+		}
 		sites = append(sites, policy.Site{
 			Name:         siteName(s),
 			Hosts:        s.Hosts,
@@ -60,10 +64,21 @@ func policySites(cfg *config.Config) ([]policy.Site, error) {
 			Redirect:     s.Redirect,
 			Pool:         poolKey(s.Proxy),
 			Host:         s.Proxy.Host,
-			UpstreamHost: opts.Address,
+			UpstreamHost: upstreamHost(opts),
+			MinTLS:       minTLS,
 		})
 	}
 	return sites, nil
+}
+
+// upstreamHost is the Host header for an upstream: without the port that its
+// scheme implies, as any other client would send it.
+func upstreamHost(o upstream.Options) string {
+	implied := ":80"
+	if o.Scheme == "https" {
+		implied = ":443"
+	}
+	return strings.TrimSuffix(o.Address, implied)
 }
 
 // httpsPort is the port that redirects name: that of the first HTTPS listener.

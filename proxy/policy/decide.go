@@ -24,27 +24,29 @@ func (t *Table) Decide(r *Request) Decision {
 	}
 	s := t.site(host)
 	switch {
-	case s == nil && r.TLS:
+	case s == nil && r.TLS != 0:
 		return d.static(421, "this server does not serve that host\n")
 	case s == nil:
 		return d.static(404, "no such site\n")
 	}
 	d.Site = s.Name
+	secure := r.TLS != 0 || trusted && forwardedProto(r) == "https"
 	// Challenges that edge does not know are the backend's: an ACME client there
 	// must not find itself redirected.
-	if !r.TLS && s.TLS && s.Redirect != 0 && !isChallenge(r.Path) {
+	if !secure && s.TLS && s.Redirect != 0 && !isChallenge(r.Path) {
 		d.Kind, d.Status, d.Location = Redirect, s.Redirect, t.secure(host, r)
 		return d
 	}
-	if r.TLS && !s.TLS {
-		// The site has no certificate: whoever got here used another name's.
-		return d.static(421, "this host is not served over TLS\n")
+	if r.TLS != 0 && (!s.TLS || r.TLS < s.MinTLS) {
+		// Whoever got here used another site's certificate: this one has none, or
+		// asks for more of the connection.
+		return d.static(421, "this host is not served over such a connection\n")
 	}
 	d.Kind, d.Pool, d.Host = Proxy, s.Pool, r.Host
 	if s.Host == "upstream" {
 		d.Host = s.UpstreamHost
 	}
-	d.Forwarded = t.forwarded(r, trusted)
+	d.Forwarded, d.Trusted = t.forwarded(r, trusted), trusted
 	return d
 }
 
@@ -161,21 +163,33 @@ func (t *Table) isTrusted(a netip.Addr) bool {
 	return false
 }
 
+// forwardedProto is what a proxy in front says of the client's scheme: "http",
+// "https", or "" where it says nothing that makes sense.
+func forwardedProto(r *Request) (proto string) {
+	for _, f := range r.Header {
+		if strings.EqualFold(f.Name, "X-Forwarded-Proto") && (f.Value == "http" || f.Value == "https") {
+			proto = f.Value
+		}
+	}
+	return proto
+}
+
 // forwarded are the fields that tell the upstream about the client.
 func (t *Table) forwarded(r *Request, trusted bool) []Field {
 	peer := r.Remote.Addr().Unmap().String()
 	proto, host := "http", r.Host
-	if r.TLS {
+	if r.TLS != 0 {
 		proto = "https"
 	}
 	if trusted {
+		if p := forwardedProto(r); p != "" {
+			proto = p
+		}
 		var chain []string
 		for _, f := range r.Header {
 			switch {
 			case strings.EqualFold(f.Name, "X-Forwarded-For"):
 				chain = append(chain, f.Value)
-			case strings.EqualFold(f.Name, "X-Forwarded-Proto") && (f.Value == "http" || f.Value == "https"):
-				proto = f.Value
 			case strings.EqualFold(f.Name, "X-Forwarded-Host"):
 				if _, _, ok := cleanHost(f.Value); ok {
 					host = f.Value

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -28,7 +29,11 @@ func table(t testing.TB, change func(*Options)) *Table {
 
 func request(scheme, host, target string) *Request {
 	path, query, _ := strings.Cut(target, "?")
-	return &Request{Method: "GET", Scheme: scheme, TLS: scheme == "https", Host: host, Path: path, Query: query, Major: 1,
+	var version uint16
+	if scheme == "https" {
+		version = tls.VersionTLS12
+	}
+	return &Request{Method: "GET", Scheme: scheme, TLS: version, Host: host, Path: path, Query: query, Major: 1,
 		Remote: netip.MustParseAddrPort("198.51.100.7:1234")}
 }
 
@@ -168,6 +173,40 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
+// A proxy in front that ends TLS and speaks plain HTTP to us says so: a
+// redirect would send its clients in circles. Nobody else is believed.
+func TestTLSEndedInFront(t *testing.T) {
+	trust := func(o *Options) { o.Trusted = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")} }
+	for _, c := range []struct {
+		change func(*Options)
+		proto  string
+		want   string
+	}{
+		{trust, "https", "a example.org"},
+		{trust, "http", "308 https://example.org/"},
+		{nil, "https", "308 https://example.org/"},
+	} {
+		r := request("http", "example.org", "/")
+		r.Header = []Field{{"X-Forwarded-Proto", c.proto}}
+		if got := show(table(t, c.change).Decide(r)); got != c.want {
+			t.Errorf("trusted %v, %s: %s", c.change != nil, c.proto, got)
+		}
+	}
+}
+
+// A site that asks for TLS 1.3 is not reached with the handshake of another.
+func TestMinTLSOfAnotherSite(t *testing.T) {
+	tab := table(t, func(o *Options) { o.Sites[0].MinTLS = tls.VersionTLS13 })
+	r := request("https", "example.org", "/")
+	if got := show(tab.Decide(r)); got != "421" {
+		t.Errorf("TLS 1.2: %s", got)
+	}
+	r.TLS = tls.VersionTLS13
+	if got := show(tab.Decide(r)); got != "a example.org" {
+		t.Errorf("TLS 1.3: %s", got)
+	}
+}
+
 func TestDecideAllocations(t *testing.T) {
 	tab := table(t, nil)
 	for _, host := range []string{"example.org", "x.example.org"} {
@@ -205,8 +244,12 @@ func FuzzDecide(f *testing.F) {
 	f.Add("GET", "example.org", "/a", "b=c", "X-Forwarded-For", "10.0.0.1, ::1", true)
 	f.Add("TRACE", "x.example.org", "//", "", "x-forwarded-proto", "https", false)
 	tab := table(f, func(o *Options) { o.Trusted = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")} })
-	f.Fuzz(func(t *testing.T, method, host, path, query, name, value string, tls bool) {
-		d := tab.Decide(&Request{Method: method, Host: host, Path: path, Query: query, TLS: tls,
+	f.Fuzz(func(t *testing.T, method, host, path, query, name, value string, secure bool) {
+		version := uint16(0)
+		if secure {
+			version = tls.VersionTLS13
+		}
+		d := tab.Decide(&Request{Method: method, Host: host, Path: path, Query: query, TLS: version,
 			Header: []Field{{name, value}}, Remote: netip.MustParseAddrPort("192.0.2.1:1")})
 		if strings.ContainsAny(d.Location, " \r\n\x00\\") {
 			t.Errorf("location %q", d.Location)

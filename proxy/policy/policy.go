@@ -16,8 +16,7 @@ type Request struct {
 	Major  int    // HTTP version
 	Header []Field
 	Remote netip.AddrPort // peer of the connection
-	SNI    string         // lower case; empty on plain HTTP or without SNI
-	TLS    bool
+	TLS    uint16         // version, 0 on plain HTTP
 }
 
 // Kind says what a Decision is.
@@ -42,7 +41,8 @@ type Decision struct {
 	Client   netip.Addr
 	// Forwarded are the header fields that describe the client to the upstream
 	// (X-Forwarded-For, -Proto, -Host). Whatever the client sent under these
-	// names has to be dropped.
+	// names has to be dropped, and Forwarded and X-Real-IP unless Trusted.
 	Forwarded []Field
+	Trusted   bool // the peer is a proxy whose word is taken
 	Close     bool // close the connection after the answer
 }

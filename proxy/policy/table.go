@@ -13,6 +13,7 @@ type Site struct {
 	Name         string   // label in metrics and logs
 	Hosts        []string // exact, "*.suffix" (one label) or "*"; lower case
 	TLS          bool     // false: served on plain HTTP only
+	MinTLS       uint16   // lowest TLS version, 0: any
 	Redirect     int      // plain HTTP to HTTPS: 308, 301, or 0 to serve on both
 	Pool         string   // key of the upstream pool
 	Host         string   // "keep" (also "") or "upstream"

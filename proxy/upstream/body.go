@@ -261,6 +261,15 @@ func (b *body) proceed() {
 	}
 }
 
+// withhold ends the wait for 100 Continue: a final answer came instead, and the
+// upstream wants no body (RFC 9110 section 10.1.1).
+func (b *body) withhold() {
+	if b.out != nil && !b.out.going {
+		b.out.unwanted.Store(true)
+		b.proceed()
+	}
+}
+
 // failed returns what the sender failed of, if it did.
 func (b *body) failed() error {
 	if b.out == nil {
@@ -272,11 +281,7 @@ func (b *body) failed() error {
 }
 
 // abandon lets go of a sender whose connection is closed.
-func (b *body) abandon() {
-	if b.out != nil {
-		b.proceed()
-	}
-}
+func (b *body) abandon() { b.withhold() }
 
 // sender copies a request body to the upstream. It ends when the body does, when
 // the connection is closed, or when reading the body fails, whichever is first;
@@ -288,7 +293,9 @@ type sender struct {
 	trailer func() []policy.Field
 	moved   *atomic.Int64
 	go100   chan struct{}
-	going   bool
+	going   bool // go100 is closed
+
+	unwanted atomic.Bool // the body is not to be read at all
 
 	done chan struct{} // closed when run has ended
 	mu   sync.Mutex
@@ -328,6 +335,10 @@ func (s *sender) run() {
 	case <-t.C:
 	}
 	t.Stop()
+	if s.unwanted.Load() {
+		s.setErr(errUnwanted)
+		return
+	}
 	err := s.copy()
 	if err != nil {
 		// The upstream must not take a part for the whole, and whoever waits for
@@ -341,6 +352,9 @@ func (s *sender) run() {
 	}
 	s.setErr(nil)
 }
+
+// errUnwanted keeps a connection from being used again whose request has no body.
+var errUnwanted = errors.New("the upstream answered without asking for the body")
 
 func (s *sender) setErr(err error) {
 	s.mu.Lock()

@@ -196,7 +196,7 @@ func (c *conn) readFinal(ctx context.Context, r *Request) error {
 		case h.status == 101:
 			return c.upgraded(r, h)
 		case h.status >= 200:
-			c.body.proceed()
+			c.body.withhold()
 			return c.final(r, h)
 		case h.status == 100:
 			c.body.proceed()
