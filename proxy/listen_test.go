@@ -90,6 +90,29 @@ func TestReloadOfListeners(t *testing.T) {
 	}
 }
 
+// An address may be narrowed or widened in one reload, without a moment in
+// which nobody listens, and the port stays ours.
+func TestReloadToAnotherSpellingOfAnAddress(t *testing.T) {
+	r := rigWith(t, hello)
+	_, port, _ := net.SplitHostPort(r.http)
+	for range 3 {
+		for _, address := range []string{"localhost:" + port, "127.0.0.1:" + port} {
+			set := r.set
+			set.HTTP, set.HTTPS = []string{address}, nil
+			if err := r.Apply(set); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.raw(get + "Connection: close\r\n\r\n"); !strings.HasSuffix(got, "hello") {
+				t.Errorf("on %s: %q", address, got)
+			}
+		}
+	}
+	if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+		l.Close()
+		t.Error("another socket could join the port")
+	}
+}
+
 func TestSettingsWithoutTableAreRefused(t *testing.T) {
 	if err := New(Options{}).Apply(Settings{}); err == nil {
 		t.Error("accepted")

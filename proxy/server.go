@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,13 +114,19 @@ func (s *Server) Apply(set Settings) error {
 // bindAll returns the listeners of set by key: kept ones as they are, new ones bound.
 func (s *Server) bindAll(set *Settings) (map[string][]*listener, error) {
 	next := map[string][]*listener{}
-	var fresh []*listener
-	for _, w := range wantedListeners(set) {
+	wanted := wantedListeners(set)
+	var fresh, leaving []*listener
+	for key, ls := range s.listeners {
+		if !slices.ContainsFunc(wanted, func(w wantedListener) bool { return w.key == key }) {
+			leaving = append(leaving, ls...)
+		}
+	}
+	for _, w := range wanted {
 		if kept := s.listeners[w.key]; kept != nil {
 			next[w.key] = kept
 			continue
 		}
-		ls, err := s.bind(w.address)
+		ls, err := s.bind(w.address, leaving)
 		if err != nil {
 			for _, l := range fresh {
 				l.Close()
