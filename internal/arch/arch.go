@@ -53,7 +53,7 @@ var testOnly = []string{
 }
 
 // testCAs are the commands that start a test CA, as tests do.
-var testCAs = []string{"edge/deploy/demo", "edge/deploy/bench", "edge/deploy/soak"}
+var testCAs = []string{"edge/deploy/demo", "edge/deploy/bench", "edge/deploy/soak", "edge/deploy/testca"}
 
 // Violation is an import that breaks a rule.
 type Violation struct {
