@@ -3,6 +3,7 @@ package acmeglue
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"time"
 
 	"edge"
@@ -27,18 +28,53 @@ const (
 
 // Order asks an Issuer for one certificate.
 type Order struct {
+	// Identifiers the certificate is for; with a CSR they may be left out.
 	Identifiers []edge.Identifier
-	Key         crypto.Signer        // of the certificate
-	Challenges  []edge.ChallengeType // in order of preference; nil: the issuer's
-	Profile     string               // "" : the issuer's
-	Replaces    []byte               // PEM chain of the certificate that this one replaces (ARI), or nil
+	// Key of the certificate. Nil: a new one of type KeyType is made, and is in
+	// Issued.Key. An order that an earlier process left behind is gone on with
+	// only where it is for this key, or, without one, for a key of this type.
+	Key        crypto.Signer
+	KeyType    KeyType
+	CSR        []byte // a certificate request in DER form, instead of a key
+	MustStaple bool   // RFC 7633; not with a CSR
+
+	Challenges       []edge.ChallengeType // in order of preference; nil: the issuer's
+	Authenticator    Authenticator        // nil: the issuer's
+	Profile          string               // has to be offered; "": the issuer's
+	PreferredProfile string               // used where it is offered, and where Profile is empty
+	PreferredChain   string               // common name of an issuer; "": the issuer's
+	Replaces         []byte               // PEM chain of the certificate that this one replaces (ARI), or nil
+
+	// DeactivateValid has authorizations that are valid already given up and
+	// proved anew: a dry run that relied on them would show nothing.
+	DeactivateValid bool
+	// Hold keeps the order in mind until Issued.Done is called: a certificate that
+	// could not be stored is then downloaded by the next run, not ordered again.
+	Hold bool
 }
 
 // Issued is what an Issuer got.
 type Issued struct {
-	Chain       []byte // PEM, leaf first
-	Challenge   edge.ChallengeType
-	RenewWindow RenewWindow // zero where the CA has no ARI
+	Chain     []byte            // PEM, leaf first: the chain that was preferred
+	Chains    [][]byte          // PEM: all chains that the CA offers, its default first
+	Preferred bool              // no chain was preferred, or Chain is what was
+	Key       crypto.Signer     // of the certificate; nil where it was ordered by CSR
+	Leaf      *x509.Certificate // of Chain
+
+	Account     string             // URL
+	Order       string             // URL
+	Profile     string             // that was asked for
+	Challenge   edge.ChallengeType // that was answered last, "" where all authorizations were valid already
+	RenewWindow RenewWindow        // zero where the CA has no ARI
+
+	done func(context.Context)
+}
+
+// Done says that the certificate and its key are stored: see Order.Hold.
+func (i *Issued) Done(ctx context.Context) {
+	if i.done != nil {
+		i.done(ctx)
+	}
 }
 
 // RenewWindow is what ACME Renewal Information says (RFC 9773).

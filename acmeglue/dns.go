@@ -1,14 +1,20 @@
 package acmeglue
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/libdns/cloudflare"
 	"github.com/libdns/rfc2136"
+	"github.com/mholt/acmez/v3/acme"
+
+	"edge"
 )
 
 // DNSOptions say how DNS-01 records are written.
@@ -25,12 +31,10 @@ type DNSOptions struct {
 	HTTPClient         *http.Client // cloudflare; nil: one of our own
 }
 
-// dnsSolver is certmagic's, which removes each record by what the provider
+// newDNSSolver makes certmagic's, which removes each record by what the provider
 // said it made, also where two values live at one name (a wildcard and its apex).
-type dnsSolver = certmagic.DNS01Solver
-
-func newDNSSolver(o *DNSOptions) (*dnsSolver, error) {
-	m := &dnsSolver{}
+func newDNSSolver(o *DNSOptions) (*certmagic.DNS01Solver, error) {
+	m := &certmagic.DNS01Solver{}
 	m.TTL, m.PropagationTimeout = 2*time.Minute, o.PropagationTimeout
 	m.Resolvers, m.OverrideDomain = o.Resolvers, o.OverrideDomain
 	switch o.Provider {
@@ -48,4 +52,78 @@ func newDNSSolver(o *DNSOptions) (*dnsSolver, error) {
 		return nil, fmt.Errorf("unknown DNS provider %q; have cloudflare and rfc2136", o.Provider)
 	}
 	return m, nil
+}
+
+// dnsAuthenticator writes TXT records.
+type dnsAuthenticator struct {
+	name   string
+	solver *certmagic.DNS01Solver
+
+	mu      sync.Mutex
+	present map[edge.Answer]int // how often
+}
+
+// NewDNSAuthenticator writes DNS-01 records. name is as in certbot's renewal
+// files: "dns-cloudflare".
+func NewDNSAuthenticator(name string, o DNSOptions) (Authenticator, error) {
+	solver, err := newDNSSolver(&o)
+	if err != nil {
+		return nil, err
+	}
+	return &dnsAuthenticator{name: name, solver: solver, present: make(map[edge.Answer]int)}, nil
+}
+
+func (d *dnsAuthenticator) Name() string                { return d.name }
+func (d *dnsAuthenticator) Types() []edge.ChallengeType { return []edge.ChallengeType{edge.DNS01} }
+
+func (d *dnsAuthenticator) Present(ctx context.Context, batch []edge.Answer) error {
+	for _, a := range batch {
+		if err := d.solver.Present(ctx, dnsChallenge(a)); err != nil {
+			return AnswerFailed(err, a)
+		}
+		d.count(a, 1)
+	}
+	return nil
+}
+
+// count notes that a record was made or is to be removed, and returns how many
+// there were.
+func (d *dnsAuthenticator) count(a edge.Answer, by int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.present[a]
+	if d.present[a] = n + by; n+by <= 0 {
+		delete(d.present, a)
+	}
+	return n
+}
+
+func (d *dnsAuthenticator) Ready(ctx context.Context, batch []edge.Answer) error {
+	for _, a := range batch {
+		if err := d.solver.Wait(ctx, dnsChallenge(a)); err != nil {
+			return AnswerFailed(err, a)
+		}
+	}
+	return nil
+}
+
+func (d *dnsAuthenticator) Cleanup(ctx context.Context, batch []edge.Answer) error {
+	var errs []error
+	for _, a := range batch {
+		if d.count(a, -1) == 0 {
+			continue // Present failed before it
+		}
+		c := dnsChallenge(a)
+		if err := d.solver.CleanUp(ctx, c); err != nil {
+			errs = append(errs, fmt.Errorf("the DNS-01 record %s could not be removed, remove it by hand: %w", c.DNS01TXTRecordName(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func dnsChallenge(a edge.Answer) acme.Challenge {
+	return acme.Challenge{
+		Type: string(a.Type), Token: a.Token, KeyAuthorization: a.KeyAuth,
+		Identifier: acme.Identifier{Type: string(a.Identifier.Type), Value: a.Identifier.Value},
+	}
 }

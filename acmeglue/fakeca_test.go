@@ -97,7 +97,11 @@ func (ca *fakeCA) Issue(ctx context.Context, o Order) (*Issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Issued{Chain: ca.sign(o.Identifiers, o.Key.Public(), ca.now(), ca.now().Add(ca.life)), Challenge: edge.TLSALPN01, RenewWindow: window}, nil
+	key, err := newKey(o.KeyType)
+	if err != nil {
+		return nil, err
+	}
+	return &Issued{Chain: ca.sign(o.Identifiers, key.Public(), ca.now(), ca.now().Add(ca.life)), Key: key, Challenge: edge.TLSALPN01, RenewWindow: window}, nil
 }
 
 // sign makes a PEM chain of leaf and intermediate.

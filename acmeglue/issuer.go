@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,49 +15,62 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
 
 	"edge"
 )
 
-// EAB is an external account binding (RFC 8555 section 7.3.4).
-type EAB struct {
-	KID  string
-	HMAC string // base64url; secret
-}
-
 // IssuerOptions describe one ACME directory and the account there.
 type IssuerOptions struct {
 	Directory      string // URL
-	Email          string // may be empty
+	Email          string // may be empty; several with commas between
 	Roots          *x509.CertPool
 	EAB            *EAB
-	Profile        string
+	Profile        string               // has to be offered
 	PreferredChain string               // common name of an issuer in the chain
 	Challenges     []edge.ChallengeType // in order of preference
-	Registry       *Registry
-	DNS            *DNSOptions // nil: no DNS-01
-	Storage        certmagic.Storage
-	Log            *slog.Logger
-	Transport      http.RoundTripper // nil: one of our own, with Roots
-	Now            func() time.Time
+
+	// Authenticator answers the challenges. Nil: Registry answers those of the
+	// front door, and DNS, if it is set, DNS-01.
+	Authenticator Authenticator
+	Registry      *Registry
+	DNS           *DNSOptions
+	// BeforeAnswer is called when everything is presented, and before the CA is
+	// told to look. An error ends the attempt.
+	BeforeAnswer func(ctx context.Context, batch []edge.Answer) error
+
+	// Storage has the account, unless Accounts is set, and unfinished orders,
+	// which are not kept where it is nil.
+	Storage    certmagic.Storage
+	Accounts   AccountStore
+	NoRegister bool         // an account that is not there is ErrNoAccount
+	Backoff    BackoffStore // nil: none is kept
+
+	IssuanceTimeout time.Duration // from finalizing to the certificate; 0: no limit but the context's
+	UserAgent       string
+	Log             *slog.Logger
+	Transport       http.RoundTripper // nil: one of our own, with Roots
+	Now             func() time.Time
 }
 
 // Issuer obtains certificates from one ACME directory. It implements CA, and is
 // safe for concurrent use.
 type Issuer struct {
-	o      IssuerOptions
-	key    string
-	client *acme.Client
-	dns    *dnsSolver
-	log    *slog.Logger
+	o        IssuerOptions
+	key      string
+	client   *acme.Client
+	auth     Authenticator
+	accounts AccountStore
+	log      *slog.Logger
+	pruned   sync.Once
 
 	mu      sync.Mutex
-	account *acme.Account
+	account *Account
 }
 
 var _ CA = (*Issuer)(nil)
+
+const userAgent = "edge"
 
 // NewIssuer checks the options; it asks nobody.
 func NewIssuer(o IssuerOptions) (*Issuer, error) {
@@ -66,10 +78,10 @@ func NewIssuer(o IssuerOptions) (*Issuer, error) {
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("ACME directory %q is not a URL", o.Directory)
 	}
-	if o.Registry == nil || o.Storage == nil {
-		return nil, errors.New("an issuer needs a registry and a storage")
+	if o.Registry == nil && o.Authenticator == nil || o.Storage == nil && o.Accounts == nil {
+		return nil, errors.New("an issuer needs a registry or an authenticator, and a storage or accounts")
 	}
-	if len(o.Challenges) == 0 {
+	if len(o.Challenges) == 0 && o.Authenticator == nil {
 		o.Challenges = []edge.ChallengeType{edge.TLSALPN01, edge.HTTP01}
 	}
 	if o.Log == nil {
@@ -78,21 +90,37 @@ func NewIssuer(o IssuerOptions) (*Issuer, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	i := &Issuer{o: o, key: issuerKey(u), log: o.Log.With("component", "acme", "ca", u.Host)}
-	if o.DNS != nil {
-		if i.dns, err = newDNSSolver(o.DNS); err != nil {
+	o.UserAgent = firstOf(o.UserAgent, userAgent)
+	i := &Issuer{o: o, key: issuerKey(u), auth: o.Authenticator, accounts: o.Accounts, log: o.Log.With("component", "acme", "ca", u.Host)}
+	if i.auth == nil {
+		if i.auth, err = doorAuthenticator(o.Registry, o.DNS); err != nil {
 			return nil, err
 		}
+	}
+	if i.accounts == nil {
+		i.accounts = newStorageAccounts(o.Storage, i.key, o.Email)
 	}
 	if o.Transport == nil {
 		o.Transport = newTransport(o.Roots)
 	}
 	i.client = &acme.Client{
-		Directory: o.Directory, UserAgent: "edge", Logger: i.log,
+		Directory: o.Directory, UserAgent: o.UserAgent, Logger: i.log,
 		HTTPClient:   &http.Client{Transport: pacer{o.Transport}, Timeout: 30 * time.Second},
 		PollInterval: time.Millisecond, // the pacer decides
 	}
 	return i, nil
+}
+
+// doorAuthenticator is what a front door has.
+func doorAuthenticator(r *Registry, o *DNSOptions) (Authenticator, error) {
+	dns := Authenticator(noDNS{})
+	if o != nil {
+		var err error
+		if dns, err = NewDNSAuthenticator("dns-"+o.Provider, *o); err != nil {
+			return nil, err
+		}
+	}
+	return &composite{name: "edge", parts: []Authenticator{NewRegistryAuthenticator(r), dns}}, nil
 }
 
 // issuerKey names a directory in storage the way certmagic does.
@@ -110,21 +138,37 @@ func (i *Issuer) Key() string { return i.key }
 // Directory implements CA.
 func (i *Issuer) Directory() string { return i.o.Directory }
 
-// Issue implements CA. Challenge types are tried in order of preference: where
-// validation by one of them fails, the next order uses the others.
+// Issue implements CA.
 func (i *Issuer) Issue(ctx context.Context, o Order) (*Issued, error) {
-	name := o.Identifiers[0].Value
-	for again := 0; ; again++ {
-		issued, err := i.issue(ctx, o)
-		switch {
-		case err == nil:
-			return issued, nil
-		case !isBadNonce(err) || again == nonceRounds || ctx.Err() != nil:
-			return nil, i.classify(err, name)
-		}
-		// The library has tried ten nonces and the CA has refused them all. The
-		// order is still good: go on with it.
+	a, err := i.attempt(o)
+	if err != nil {
+		return nil, i.classify(err, orderName(o))
 	}
+	if err := i.closed(ctx, a); err != nil {
+		return nil, err
+	}
+	for again := 0; ; again++ {
+		ctx, pace := withPace(ctx)
+		issued, err := a.run(ctx)
+		if err != nil && isBadNonce(err) && again < nonceRounds && ctx.Err() == nil {
+			// The library has tried ten nonces and the CA has refused them all. The
+			// order is still good: go on with it.
+			continue
+		}
+		err = pace.explain(err)
+		i.noteResult(ctx, a, err)
+		if err != nil {
+			return nil, i.classify(err, a.name())
+		}
+		return issued, nil
+	}
+}
+
+func orderName(o Order) string {
+	if len(o.Identifiers) == 0 {
+		return ""
+	}
+	return o.Identifiers[0].Value
 }
 
 // nonceRounds bounds the rounds of ten nonces that one order may use up.
@@ -135,117 +179,31 @@ func isBadNonce(err error) bool {
 	return errors.As(err, &p) && p.Type == acme.ProblemTypeBadNonce
 }
 
-func (i *Issuer) issue(ctx context.Context, o Order) (*Issued, error) {
-	ctx, pace := withPace(ctx)
-	dir, err := i.client.GetDirectory(ctx)
-	if err != nil {
-		return nil, pace.explain(err)
-	}
-	profile, err := chooseProfile(dir, firstOf(o.Profile, i.o.Profile))
-	if err != nil {
-		return nil, err
-	}
-	csr, err := newCSR(o)
-	if err != nil {
-		return nil, err
-	}
-	wanted := acme.Order{Profile: profile}
-	for _, id := range o.Identifiers {
-		wanted.Identifiers = append(wanted.Identifiers, acme.Identifier{Type: string(id.Type), Value: id.Value})
-	}
-	if dir.RenewalInfo != "" && len(o.Replaces) > 0 {
-		if leaf, err := parseLeaf(o.Replaces); err == nil {
-			wanted.Replaces, _ = acme.ARIUniqueIdentifier(leaf)
-		}
-	}
-	types := o.Challenges
-	if len(types) == 0 {
-		types = i.o.Challenges
-	}
-	types = slices.Clone(types)
-	for {
-		order, account, err := i.order(ctx, wanted)
-		if err != nil {
-			return nil, pace.explain(err)
-		}
-		used, err := i.authorize(ctx, account, &order, types)
-		if err == nil {
-			issued, err := i.finish(ctx, account, order, csr)
-			if err != nil {
-				return nil, pace.explain(err)
-			}
-			issued.Challenge = used
-			return issued, nil
-		}
-		var failed *validationError
-		if !errors.As(err, &failed) || ctx.Err() != nil {
-			// The order is still good for the next attempt, or the next process.
-			return nil, pace.explain(err)
-		}
-		i.forgetOrder(ctx, wanted)
-		types = slices.DeleteFunc(types, func(t edge.ChallengeType) bool { return t == failed.challenge })
-		if len(types) == 0 || !failed.retryable() {
-			return nil, pace.explain(err)
-		}
-		i.log.Warn("validation failed, trying another challenge", "name", o.Identifiers[0].Value, "challenge", failed.challenge, "error", err)
-	}
-}
-
-// finish finalizes an order whose authorizations are valid.
-func (i *Issuer) finish(ctx context.Context, account acme.Account, order acme.Order, csr []byte) (*Issued, error) {
-	location := order.Location
-	order, err := i.client.FinalizeOrder(ctx, account, order, csr)
-	if err != nil {
-		return nil, fmt.Errorf("finalize order %s: %w", location, err)
-	}
-	chains, err := i.client.GetCertificateChain(ctx, account, order.Certificate)
-	if err != nil {
-		return nil, fmt.Errorf("download certificate %s: %w", order.Certificate, err)
-	}
-	if len(chains) == 0 {
-		return nil, fmt.Errorf("order %s: the CA offered no chain", location)
-	}
-	i.forgetOrder(ctx, order)
-	return &Issued{Chain: chooseChain(chains, i.o.PreferredChain).ChainPEM}, nil
-}
-
-// chooseChain takes the first chain in which a certificate was issued by the
-// preferred common name, else the CA's default.
-func chooseChain(chains []acme.Certificate, preferred string) acme.Certificate {
-	if preferred != "" {
-		for _, c := range chains {
-			for block, rest := pem.Decode(c.ChainPEM); block != nil; block, rest = pem.Decode(rest) {
-				if cert, err := x509.ParseCertificate(block.Bytes); err == nil && cert.Issuer.CommonName == preferred {
-					return c
-				}
-			}
-		}
-	}
-	return chains[0]
-}
-
 // errProfile is a mistake in the configuration, not of the CA.
 var errProfile = errors.New("profile is not offered")
 
-// chooseProfile checks the profile against those that the directory offers.
-func chooseProfile(dir acme.Directory, profile string) (string, error) {
-	if profile == "" {
-		return "", nil
-	}
+// chooseProfile checks the profile against those that the directory offers. One
+// that is only preferred is left out where it is not.
+func chooseProfile(dir acme.Directory, required, preferred string) (string, error) {
 	var offered []string
 	if dir.Meta != nil {
 		for name := range dir.Meta.Profiles {
 			offered = append(offered, name)
 		}
 	}
-	if slices.Contains(offered, profile) {
-		return profile, nil
+	switch {
+	case required != "" && slices.Contains(offered, required):
+		return required, nil
+	case required == "" && slices.Contains(offered, preferred):
+		return preferred, nil
+	case required == "":
+		return "", nil
 	}
 	slices.Sort(offered)
 	if len(offered) == 0 {
-		return "", fmt.Errorf("%w: %q; the CA has no profiles: leave it out", errProfile, profile)
+		return "", fmt.Errorf("%w: %q; the CA has no profiles: leave it out", errProfile, required)
 	}
-	return "", fmt.Errorf("%w: %q; the CA has %s", errProfile, profile, strings.Join(offered, ", "))
+	return "", fmt.Errorf("%w: %q; the CA has %s", errProfile, required, strings.Join(offered, ", "))
 }
 
 func firstOf(a, b string) string {
@@ -253,27 +211,6 @@ func firstOf(a, b string) string {
 		return a
 	}
 	return b
-}
-
-func newCSR(o Order) ([]byte, error) {
-	names := make([]string, len(o.Identifiers))
-	for n, id := range o.Identifiers {
-		names[n] = id.Value
-	}
-	csr, err := acmez.NewCSR(o.Key, names)
-	if err != nil {
-		return nil, fmt.Errorf("certificate request: %w", err)
-	}
-	return csr.Raw, nil
-}
-
-// parseLeaf returns the first certificate of a PEM chain.
-func parseLeaf(chain []byte) (*x509.Certificate, error) {
-	block, _ := pem.Decode(chain)
-	if block == nil {
-		return nil, errors.New("no certificate in PEM form")
-	}
-	return x509.ParseCertificate(block.Bytes)
 }
 
 // RenewalInfo implements CA.
@@ -290,11 +227,7 @@ func (i *Issuer) RenewalInfo(ctx context.Context, chain []byte) (RenewWindow, er
 	case err != nil:
 		return RenewWindow{}, i.classify(pace.explain(err), leafName(leaf))
 	}
-	w := RenewWindow{Start: info.SuggestedWindow.Start, End: info.SuggestedWindow.End, Selected: info.SelectedTime, URL: info.ExplanationURL}
-	if info.RetryAfter != nil {
-		w.RetryAfter = *info.RetryAfter
-	}
-	return w, nil
+	return windowOf(info), nil
 }
 
 func leafName(leaf *x509.Certificate) string {
@@ -304,20 +237,28 @@ func leafName(leaf *x509.Certificate) string {
 	return leaf.Subject.CommonName
 }
 
-// Revoke asks the CA to revoke a certificate (RFC 8555 section 7.6). reason is
-// a CRL reason code.
+// Revoke asks the CA to revoke a certificate (RFC 8555 section 7.6), with the
+// certificate's own key where that is given, else with the account's, which has
+// to have ordered it. reason is a CRL reason code (RFC 5280 section 5.3.1).
 func (i *Issuer) Revoke(ctx context.Context, chain []byte, certKey crypto.Signer, reason int) error {
 	leaf, err := parseLeaf(chain)
 	if err != nil {
 		return err
 	}
-	ctx, pace := withPace(ctx)
-	account, err := i.accountFor(ctx)
-	if err == nil {
-		err = i.client.RevokeCertificate(ctx, account, leaf, certKey, reason)
+	_, err = i.verb(ctx, func(ctx context.Context) (Account, error) {
+		var account acme.Account
+		if certKey == nil {
+			a, err := i.stored(ctx)
+			if err != nil {
+				return a, err
+			}
+			account = a.wire()
+		}
+		return Account{}, i.client.RevokeCertificate(ctx, account, leaf, certKey, reason)
+	})
+	var ie *edge.IssueError
+	if errors.As(err, &ie) {
+		ie.Name = leafName(leaf)
 	}
-	if err != nil {
-		return i.classify(pace.explain(err), leafName(leaf))
-	}
-	return nil
+	return err
 }

@@ -267,7 +267,8 @@ func TestAccounts(t *testing.T) {
 	if n := ca.Accounts(); n != 1 {
 		t.Fatalf("%d accounts, want 1", n)
 	}
-	registration, key := i.accountKeys()
+	accounts := newStorageAccounts(storage, i.key, i.o.Email)
+	registration, key := accounts.registration(), accounts.key()
 	if want := "acme/" + i.key + "/users/ops@example.org/ops"; registration != want+".json" || key != want+".key" {
 		t.Errorf("account in %s and %s, want %s", registration, key, want)
 	}
@@ -287,14 +288,13 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("%d accounts for two addresses", n)
 	}
 	// Another CA at the same place knows nothing of it.
-	if a, err := again.accountFor(context.Background()); err != nil {
+	lost, err := again.accounts.Load(context.Background())
+	if err != nil {
 		t.Fatal(err)
-	} else {
-		lost := a
-		lost.Location = strings.Replace(a.Location, "/my-account/", "/my-account/nosuch", 1)
-		if err := again.storeAccount(context.Background(), lost); err != nil {
-			t.Fatal(err)
-		}
+	}
+	lost.Location = strings.Replace(lost.Location, "/my-account/", "/my-account/nosuch", 1)
+	if err := again.accounts.Save(context.Background(), lost); err != nil {
+		t.Fatal(err)
 	}
 	mustIssue(t, g.issuer(t, ca, with("ops@example.org")), orderFor(t, "i.test"))
 	if n := ca.Accounts(); n != 2 {
@@ -306,7 +306,7 @@ func TestEABAndProfiles(t *testing.T) {
 	g := openGate(t)
 	const hmac = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 	ca := g.ca(t, edgetest.CAOptions{EAB: map[string]string{"kid-1": hmac}, Profiles: map[string]time.Duration{"classic": 90 * 24 * time.Hour, "shortlived": 6 * 24 * time.Hour}})
-	i := g.issuer(t, ca, func(o *IssuerOptions) { o.EAB, o.Profile = &EAB{"kid-1", hmac}, "shortlived" })
+	i := g.issuer(t, ca, func(o *IssuerOptions) { o.EAB, o.Profile = &EAB{KID: "kid-1", HMAC: hmac}, "shortlived" })
 	_, leaf := mustIssue(t, i, orderFor(t, "a.test"))
 	if life := leaf.NotAfter.Sub(leaf.NotBefore); life > 7*24*time.Hour {
 		t.Errorf("lifetime %v: not the profile asked for", life)
@@ -451,11 +451,11 @@ func TestNoSecretsInLog(t *testing.T) {
 	var log strings.Builder
 	w := writerFunc(func(p []byte) (int, error) { mu.Lock(); defer mu.Unlock(); return log.Write(p) })
 	i := g.issuer(t, ca, func(o *IssuerOptions) {
-		o.EAB = &EAB{"kid-1", hmac}
+		o.EAB = &EAB{KID: "kid-1", HMAC: hmac}
 		o.Log = slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	mustIssue(t, i, orderFor(t, "a.test"))
-	_, key := i.accountKeys()
+	key := newStorageAccounts(i.o.Storage, i.key, i.o.Email).key()
 	pemKey, err := i.o.Storage.Load(context.Background(), key)
 	if err != nil {
 		t.Fatal(err)

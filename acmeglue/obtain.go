@@ -105,11 +105,7 @@ func (m *Manager) fresh(h *held, w *want) bool {
 // issue asks one CA, and keeps what it grants.
 func (m *Manager) issue(ctx context.Context, ca CA, state *caState, w *want) (*held, error) {
 	started := m.now()
-	key, err := newKey(w.plan.KeyType)
-	if err != nil {
-		return nil, err
-	}
-	o := Order{Identifiers: []edge.Identifier{w.id}, Key: key, Challenges: w.plan.Challenges, Profile: w.plan.Profile}
+	o := Order{Identifiers: []edge.Identifier{w.id}, KeyType: w.plan.KeyType, Challenges: w.plan.Challenges, Profile: w.plan.Profile, Hold: true}
 	issuerKey := m.share.string(certmagic.StorageKeys.Safe(ca.Key()))
 	if w.old != nil && w.old.issuerKey == issuerKey {
 		if b, err := w.old.bundle(); err == nil {
@@ -122,7 +118,7 @@ func (m *Manager) issue(ctx context.Context, ca CA, state *caState, w *want) (*h
 	var h *held
 	st := &stored{}
 	if err == nil {
-		if st.key, err = certmagic.PEMEncodePrivateKey(key); err == nil {
+		if st.key, err = certmagic.PEMEncodePrivateKey(issued.Key); err == nil {
 			st.chain = issued.Chain
 			h, err = m.share.parse(st.chain, st.key, w.id.Value)
 		}
@@ -148,11 +144,14 @@ func (m *Manager) issue(ctx context.Context, ca CA, state *caState, w *want) (*h
 	st.meta.CA, st.sans = ca.Directory(), h.names
 	st.setWindow(h.window)
 	// The certificate is good even where it cannot be written: serving it is
-	// better than asking for another, which could not be written either.
+	// better than asking for another, which could not be written either. The
+	// issuer may remember the order, and the next process gets it from there.
 	if err := m.store.save(context.WithoutCancel(ctx), issuerKey, w.id.Value, st); err != nil {
-		m.log.Error("a new certificate was not written to storage and is lost with the process; make room or fix the folder's owner",
+		m.log.Error("a new certificate was not written to storage and may be lost with the process; make room or fix the folder's owner",
 			"name", w.id.Value, "error", err)
+		return h, nil
 	}
+	issued.Done(context.WithoutCancel(ctx))
 	return h, nil
 }
 

@@ -2,12 +2,8 @@ package acmeglue
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"time"
 
@@ -16,258 +12,253 @@ import (
 	"edge"
 )
 
-// order returns an order for what is wanted: one that an earlier process left
-// unfinished, where the CA still has it, else a new one.
-func (i *Issuer) order(ctx context.Context, wanted acme.Order) (acme.Order, acme.Account, error) {
+// attempt is one call of Issue.
+type attempt struct {
+	i      *Issuer
+	o      Order
+	auth   Authenticator
+	types  []edge.ChallengeType // still to be tried, in order of preference
+	wanted acme.Order
+	demand string
+	open   *unfinished // the order under way
+	old    bool        // it was left by another process
+	fresh  bool        // valid authorizations were given up already
+}
+
+func (i *Issuer) attempt(o Order) (*attempt, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	a := &attempt{i: i, o: o, auth: i.auth, types: o.Challenges}
+	if o.Authenticator != nil {
+		a.auth = o.Authenticator
+	}
+	able := a.auth.Types()
+	switch {
+	case len(a.types) > 0:
+	case o.Authenticator == nil && len(i.o.Challenges) > 0:
+		a.types = i.o.Challenges
+	default:
+		a.types = able
+	}
+	a.types = slices.DeleteFunc(slices.Clone(a.types), func(t edge.ChallengeType) bool { return !slices.Contains(able, t) })
+	var err error
+	a.demand, err = o.demand()
+	for _, id := range o.Identifiers {
+		a.wanted.Identifiers = append(a.wanted.Identifiers, acme.Identifier{Type: string(id.Type), Value: id.Value})
+	}
+	return a, err
+}
+
+// name is what the log calls the order.
+func (a *attempt) name() string { return a.o.Identifiers[0].Value }
+
+// run is the whole way to a certificate. Challenge types are tried in order of
+// preference: where validation by one of them fails, the next order uses the others.
+func (a *attempt) run(ctx context.Context) (*Issued, error) {
+	dir, err := a.i.client.GetDirectory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if a.wanted.Profile, err = chooseProfile(dir, firstOf(a.o.Profile, a.i.o.Profile), a.o.PreferredProfile); err != nil {
+		return nil, err
+	}
+	if dir.RenewalInfo != "" && len(a.o.Replaces) > 0 {
+		if leaf, err := parseLeaf(a.o.Replaces); err == nil {
+			a.wanted.Replaces, _ = acme.ARIUniqueIdentifier(leaf)
+		}
+	}
+	var before error
+	for {
+		order, account, err := a.order(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var used edge.ChallengeType
+		if order.Status == acme.StatusPending || order.Status == acme.StatusReady {
+			used, err = a.authorize(ctx, account, &order)
+		}
+		if err == nil {
+			issued, err := a.finish(ctx, account, order)
+			if errors.Is(err, errSameAgain) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			issued.Challenge = used
+			return issued, nil
+		}
+		var failed *AuthorizationError
+		var none *NoChallengeError
+		switch {
+		case errors.As(err, &none) && before != nil:
+			return nil, before // says more
+		case !errors.As(err, &failed) || ctx.Err() != nil:
+			// The order is still good for the next attempt, or the next process.
+			return nil, err
+		}
+		a.forget(ctx)
+		if a.old && errors.Is(err, errDead) {
+			continue
+		}
+		tried := failed.retryable()
+		a.types = slices.DeleteFunc(a.types, func(t edge.ChallengeType) bool { return slices.Contains(tried, t) })
+		if len(tried) == 0 || len(a.types) == 0 {
+			return nil, err
+		}
+		before = err
+		a.i.log.Warn("validation failed, trying another challenge", "name", a.name(), "challenge", tried, "error", err)
+	}
+}
+
+// order returns an order for what is wanted: one that was left unfinished, where
+// the CA still has it, else a new one.
+func (a *attempt) order(ctx context.Context) (acme.Order, acme.Account, error) {
 	for again := false; ; again = true {
-		account, err := i.accountFor(ctx)
+		account, err := a.i.accountFor(ctx)
 		if err != nil {
 			return acme.Order{}, account, err
 		}
-		if order, ok := i.recallOrder(ctx, account, wanted); ok {
-			return order, account, nil
+		order, ok := a.recall(ctx, account)
+		a.old = ok
+		if !ok {
+			if order, err = a.place(ctx, account); err == nil {
+				a.open = &unfinished{Location: order.Location, Account: account.Location, Profile: a.wanted.Profile, Identifiers: a.wanted.Identifiers}
+				a.remember(ctx)
+			}
 		}
-		order, err := i.newOrder(ctx, account, wanted)
 		var problem acme.Problem
-		if errors.As(err, &problem) && problem.Type == acme.ProblemTypeAccountDoesNotExist && !again {
-			i.dropAccount(ctx, account)
+		if errors.As(err, &problem) && problem.Type == acme.ProblemTypeAccountDoesNotExist && !again && !a.i.o.NoRegister {
+			a.i.dropAccount(ctx, account)
 			continue
 		}
 		if err != nil {
-			return order, account, fmt.Errorf("new order: %w", err)
+			return order, account, fmt.Errorf("new order: %w", refused(err))
 		}
-		i.rememberOrder(ctx, wanted, order.Location, account)
+		if a.o.DeactivateValid && !a.fresh {
+			n, err := a.i.deactivateValid(ctx, account, order)
+			if err != nil {
+				return order, account, err
+			}
+			if a.fresh = true; n > 0 {
+				a.forget(ctx)
+				continue
+			}
+		}
 		return order, account, nil
 	}
 }
 
-func (i *Issuer) newOrder(ctx context.Context, account acme.Account, wanted acme.Order) (acme.Order, error) {
-	order, err := i.client.NewOrder(ctx, account, wanted)
+// place has the CA make a new order.
+func (a *attempt) place(ctx context.Context, account acme.Account) (acme.Order, error) {
+	a.i.pruned.Do(func() {
+		if a.i.o.Storage != nil {
+			a.i.prune(ctx)
+		}
+	})
+	order, err := a.i.client.NewOrder(ctx, account, a.wanted)
 	var problem acme.Problem
-	if errors.As(err, &problem) && wanted.Replaces != "" &&
+	if errors.As(err, &problem) && a.wanted.Replaces != "" &&
 		problem.Type != acme.ProblemTypeRateLimited && problem.Type != acme.ProblemTypeAccountDoesNotExist {
 		// The certificate was replaced by another order, belongs to another
 		// account, or the CA does not know it any more: renewing it is right all
 		// the same, and whatever else is wrong the next answer says.
-		wanted.Replaces = ""
-		return i.client.NewOrder(ctx, account, wanted)
+		plain := a.wanted
+		plain.Replaces = ""
+		return a.i.client.NewOrder(ctx, account, plain)
 	}
 	return order, err
 }
 
-// savedOrder is an order under way, in storage.
-type savedOrder struct {
-	Location    string            `json:"location"`
-	Account     string            `json:"account"`
-	Profile     string            `json:"profile,omitempty"`
-	Identifiers []acme.Identifier `json:"identifiers"`
-}
+// errSameAgain says that an order of an earlier process has led to the very
+// certificate that is to be replaced.
+var errSameAgain = errors.New("the certificate is the one to be replaced")
 
-func (i *Issuer) orderKey(ids []acme.Identifier) string {
-	sum := sha256.New()
-	for _, id := range ids {
-		fmt.Fprintf(sum, "%s %s\n", id.Type, id.Value)
+// finish finalizes an order whose authorizations are valid, and downloads the
+// certificate.
+func (a *attempt) finish(ctx context.Context, account acme.Account, order acme.Order) (*Issued, error) {
+	if d := a.i.o.IssuanceTimeout; d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, d, errIssuance)
+		defer cancel()
 	}
-	return path.Join("edge", "orders", i.key, hex.EncodeToString(sum.Sum(nil)[:16])+".json")
-}
-
-func (i *Issuer) rememberOrder(ctx context.Context, wanted acme.Order, location string, a acme.Account) {
-	// The profile as asked for: the CA answers with the one that it chose.
-	b, err := json.Marshal(savedOrder{location, a.Location, wanted.Profile, wanted.Identifiers})
-	if err == nil {
-		err = i.o.Storage.Store(ctx, i.orderKey(wanted.Identifiers), b)
-	}
+	csr, key, err := a.request(ctx)
 	if err != nil {
-		i.log.Warn("the order cannot be remembered; a restart now would cost another one", "error", err)
+		return nil, err
 	}
-}
-
-func (i *Issuer) forgetOrder(ctx context.Context, o acme.Order) {
-	if err := i.o.Storage.Delete(context.WithoutCancel(ctx), i.orderKey(o.Identifiers)); err != nil {
-		i.log.Warn("forget a finished order", "error", err)
+	if order, err = a.i.finalize(ctx, account, order, csr); err != nil {
+		if order.Status == acme.StatusInvalid {
+			a.forget(ctx) // it will never come to anything
+		}
+		return nil, timedOut(ctx, fmt.Errorf("finalize order %s: %w", order.Location, refused(err)))
 	}
-}
-
-// recallOrder finds an unfinished order. One that has been finalized already is
-// of no use: its certificate belongs to a key that is gone.
-func (i *Issuer) recallOrder(ctx context.Context, a acme.Account, wanted acme.Order) (acme.Order, bool) {
-	b, err := i.o.Storage.Load(ctx, i.orderKey(wanted.Identifiers))
+	chains, err := a.i.client.GetCertificateChain(ctx, account, order.Certificate)
 	if err != nil {
-		return acme.Order{}, false
+		return nil, timedOut(ctx, fmt.Errorf("download certificate %s: %w", order.Certificate, err))
 	}
-	var s savedOrder
-	if json.Unmarshal(b, &s) != nil || s.Account != a.Location || s.Profile != wanted.Profile || !slices.Equal(s.Identifiers, wanted.Identifiers) {
-		return acme.Order{}, false
+	issued, err := a.issued(chains, key)
+	if err != nil {
+		a.forget(ctx)
+		return nil, fmt.Errorf("order %s: %w", order.Location, err)
 	}
-	o, err := i.client.GetOrder(ctx, a, acme.Order{Location: s.Location})
-	usable := err == nil && (o.Status == acme.StatusPending || o.Status == acme.StatusReady) &&
-		(o.Expires.IsZero() || o.Expires.After(i.o.Now().Add(time.Minute)))
-	if !usable {
-		i.forgetOrder(ctx, wanted)
-		return acme.Order{}, false
+	if old, err := parseLeaf(a.o.Replaces); err == nil && old.Equal(issued.Leaf) {
+		a.forget(ctx)
+		return nil, errSameAgain
 	}
-	o.Location = s.Location
-	i.log.Info("going on with an unfinished order", "order", s.Location)
-	return o, true
+	issued.Account, issued.Order, issued.Profile = account.Location, order.Location, a.wanted.Profile
+	if a.o.Hold {
+		issued.done = a.forget
+	} else {
+		a.forget(ctx)
+	}
+	return issued, nil
 }
 
-// validationError is an authorization that the CA refused.
-type validationError struct {
-	identifier string
-	challenge  edge.ChallengeType
-	problem    error
+var errIssuance = errors.New("the CA took too long to issue the certificate; the next attempt goes on with the order")
+
+// timedOut says which limit it was that ended ctx.
+func timedOut(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errIssuance) {
+		return fmt.Errorf("%w: %w", errIssuance, err)
+	}
+	return err
 }
 
-func (e *validationError) Error() string {
-	return fmt.Sprintf("validation of %s by %s: %v", e.identifier, e.challenge, e.problem)
-}
-
-func (e *validationError) Unwrap() error { return e.problem }
-
-// retryable reports whether another challenge could do better.
-func (e *validationError) retryable() bool {
-	var p acme.Problem
-	if !errors.As(e.problem, &p) {
-		return true
+// finalize has the CA issue. An answer that got lost on its way is no failure:
+// the order knows how far it has come.
+func (i *Issuer) finalize(ctx context.Context, account acme.Account, order acme.Order, csr []byte) (acme.Order, error) {
+	location := order.Location
+	var first error
+	if order.Status == acme.StatusPending || order.Status == acme.StatusReady {
+		done, err := i.client.FinalizeOrder(ctx, account, order, csr)
+		if done.Location = location; err == nil || done.Status == acme.StatusInvalid || ctx.Err() != nil {
+			return done, err
+		}
+		first = err
 	}
-	return p.Type != acme.ProblemTypeCAA && p.Type != acme.ProblemTypeRateLimited && p.Type != acme.ProblemTypeRejectedIdentifier
-}
-
-// task is one authorization under way.
-type task struct {
-	authz     acme.Authorization
-	id        edge.Identifier
-	challenge acme.Challenge
-	kind      edge.ChallengeType
-}
-
-// authorize answers one challenge for each authorization of the order and waits
-// until the CA has accepted all. Answers are taken away in all cases.
-func (i *Issuer) authorize(ctx context.Context, a acme.Account, o *acme.Order, types []edge.ChallengeType) (used edge.ChallengeType, err error) {
-	var tasks []*task
-	defer func() {
-		for _, t := range tasks {
-			i.cleanup(ctx, t)
-		}
-		var failed *validationError
-		if errors.As(err, &failed) && ctx.Err() == nil {
-			i.deactivate(ctx, a, tasks)
-		}
-	}()
-	for _, url := range o.Authorizations {
-		authz, err := i.client.GetAuthorization(ctx, a, url)
-		if err != nil {
-			return used, fmt.Errorf("authorization %s: %w", url, err)
-		}
-		if authz.Status == acme.StatusValid {
-			continue
-		}
-		t, err := chooseChallenge(authz, types)
-		if err != nil {
-			return used, err
-		}
-		if err := i.present(ctx, t); err != nil {
-			return used, &validationError{t.id.Value, t.kind, err}
-		}
-		tasks = append(tasks, t)
-		used = t.kind
-	}
-	for _, t := range tasks {
-		if err := i.wait(ctx, t); err != nil {
-			return used, &validationError{t.id.Value, t.kind, err}
-		}
-	}
-	for _, t := range tasks {
-		if _, err := i.client.InitiateChallenge(ctx, a, t.challenge); err != nil {
-			return used, fmt.Errorf("challenge %s: %w", t.challenge.URL, err)
-		}
-	}
-	for _, t := range tasks {
-		if err := i.await(ctx, a, t); err != nil {
-			return used, err
-		}
-	}
-	return used, nil
-}
-
-// chooseChallenge takes the first type that both sides have. Wildcards can only
-// be validated by DNS-01, addresses never.
-func chooseChallenge(authz acme.Authorization, types []edge.ChallengeType) (*task, error) {
-	id := edge.Identifier{Type: edge.IdentifierType(authz.Identifier.Type), Value: authz.Identifier.Value}
-	var offered []string
-	for _, c := range authz.Challenges {
-		offered = append(offered, c.Type)
-	}
-	for _, kind := range types {
-		if authz.Wildcard && kind != edge.DNS01 || id.Type == edge.IP && kind == edge.DNS01 {
-			continue
-		}
-		for _, c := range authz.Challenges {
-			if c.Type == string(kind) {
-				return &task{authz: authz, id: id, challenge: c, kind: kind}, nil
-			}
-		}
-	}
-	return nil, fmt.Errorf("%w for %s: the CA offers %v, allowed are %v", errNoChallenge, authz.IdentifierValue(), offered, types)
-}
-
-var errNoChallenge = errors.New("no common challenge type")
-
-func (t *task) answer() edge.Answer {
-	return edge.Answer{Type: t.kind, Identifier: t.id, Token: t.challenge.Token, KeyAuth: t.challenge.KeyAuthorization}
-}
-
-func (i *Issuer) present(ctx context.Context, t *task) error {
-	if t.kind == edge.DNS01 {
-		if i.dns == nil {
-			return errors.New("dns-01 needs acme.dns in the configuration")
-		}
-		return i.dns.Present(ctx, t.challenge)
-	}
-	return i.o.Registry.Put(t.answer())
-}
-
-func (i *Issuer) wait(ctx context.Context, t *task) error {
-	if t.kind == edge.DNS01 {
-		return i.dns.Wait(ctx, t.challenge)
-	}
-	return nil
-}
-
-func (i *Issuer) cleanup(ctx context.Context, t *task) {
-	if t.kind != edge.DNS01 {
-		i.o.Registry.Remove(t.answer())
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	if err := i.dns.CleanUp(ctx, t.challenge); err != nil {
-		i.log.Error("a DNS-01 record could not be removed; remove it by hand", "name", t.challenge.DNS01TXTRecordName(), "error", err)
-	}
-}
-
-// deactivate gives up authorizations of a failed order: pending ones count
-// against the account's limit.
-func (i *Issuer) deactivate(ctx context.Context, a acme.Account, tasks []*task) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	for _, t := range tasks {
-		if t.authz.Status == acme.StatusPending {
-			_, _ = i.client.DeactivateAuthorization(ctx, a, t.authz.Location)
+	ended := time.Now().Add(5 * time.Minute)
+	for {
+		got, err := i.client.GetOrder(ctx, account, acme.Order{Location: location})
+		got.Location = location
+		switch {
+		case err != nil:
+			return got, errors.Join(first, err)
+		case got.Status == acme.StatusValid:
+			return got, nil
+		case got.Status != acme.StatusProcessing && first != nil:
+			return got, first
+		case got.Status != acme.StatusProcessing:
+			return got, fmt.Errorf("its status is %s: %w", got.Status, problemError(got.Error))
+		case time.Now().After(ended):
+			return got, errors.New("it took too long")
 		}
 	}
 }
 
-// await polls an authorization until the CA has made up its mind.
-func (i *Issuer) await(ctx context.Context, a acme.Account, t *task) error {
-	authz, err := i.client.PollAuthorization(ctx, a, t.authz)
-	t.authz.Status = authz.Status
-	if err == nil {
-		return nil
+func problemError(p *acme.Problem) error {
+	if p == nil {
+		return errors.New("the CA does not say why")
 	}
-	var p acme.Problem
-	if !errors.As(err, &p) && authz.Status != acme.StatusInvalid {
-		return fmt.Errorf("authorization of %s: %w", t.id.Value, err)
-	}
-	return &validationError{t.id.Value, t.kind, err}
+	return *p
 }

@@ -22,6 +22,8 @@ type pace struct {
 	last       string // URL polled last
 	wait       time.Duration
 	retryAfter time.Time // of the last error answer
+	status     int       // of that answer
+	notBefore  time.Time // the last answer's demand, for the URL polled last
 }
 
 type paceKey struct{}
@@ -41,7 +43,7 @@ func (p *pace) next(url string) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.last != url {
-		p.last, p.wait = url, 0
+		p.last, p.wait, p.notBefore = url, 0, time.Time{}
 		return 0
 	}
 	if p.wait == 0 {
@@ -49,7 +51,7 @@ func (p *pace) next(url string) time.Duration {
 	} else {
 		p.wait = min(p.wait*3/2, maxPoll)
 	}
-	return p.wait
+	return max(p.wait, time.Until(p.notBefore))
 }
 
 // pacer is a transport that keeps the pace of the operation in the context.
@@ -66,12 +68,21 @@ func (t pacer) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	res, err := t.next.RoundTrip(req)
-	if err == nil && res.StatusCode >= 400 {
-		p.mu.Lock()
-		p.retryAfter = parseRetryAfter(res.Header.Get("Retry-After"), time.Now())
-		p.mu.Unlock()
+	if err == nil {
+		p.answered(res.StatusCode, parseRetryAfter(res.Header.Get("Retry-After"), time.Now()))
 	}
 	return res, err
+}
+
+// answered notes how long the CA wants to be left alone.
+func (p *pace) answered(status int, after time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if status < 400 {
+		p.notBefore = after
+		return
+	}
+	p.retryAfter, p.status = after, status
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -103,6 +114,7 @@ func parseRetryAfter(v string, now time.Time) time.Time {
 type explained struct {
 	err        error
 	retryAfter time.Time
+	status     int
 }
 
 func (e *explained) Error() string { return e.err.Error() }
@@ -111,10 +123,10 @@ func (e *explained) Unwrap() error { return e.err }
 func (p *pace) explain(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err == nil || p.retryAfter.IsZero() {
+	if err == nil || p.status == 0 {
 		return err
 	}
-	return &explained{err, p.retryAfter}
+	return &explained{err, p.retryAfter, p.status}
 }
 
 // newTransport is for talking to CAs: everything has a limit.

@@ -57,10 +57,11 @@ func reasonOf(err error) edge.Reason {
 	var dns *net.DNSError
 	var op *net.OpError
 	var timeout net.Error
+	var none *NoChallengeError
 	switch {
-	case errors.Is(err, errProfile), errors.Is(err, errNoChallenge), errors.Is(err, ErrAnswer):
+	case errors.Is(err, errProfile), errors.As(err, &none), errors.Is(err, ErrAnswer), errors.Is(err, ErrNoAccount), errors.Is(err, ErrEABRequired):
 		return edge.ReasonPermission
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, errIssuance), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return edge.ReasonTimeout
 	case strings.Contains(err.Error(), "HTTP 429"):
 		return edge.ReasonRateLimited
@@ -71,8 +72,8 @@ func reasonOf(err error) edge.Reason {
 	case errors.Is(err, os.ErrPermission):
 		return edge.ReasonPermission
 	}
-	var v *validationError
-	if errors.As(err, &v) && v.challenge == edge.DNS01 {
+	var v *AuthorizationError
+	if errors.As(err, &v) && v.Failed[0].Challenge == edge.DNS01 {
 		return edge.ReasonDNS
 	}
 	return edge.ReasonServer
@@ -93,10 +94,10 @@ func (i *Issuer) classify(err error, name string) error {
 	if errors.As(err, &e) {
 		ie.RetryAfter, ie.Err = e.retryAfter, e.err
 	}
-	var v *validationError
+	var v *AuthorizationError
 	if errors.As(err, &v) {
 		hint := hints[ie.Reason]
-		if v.challenge == edge.DNS01 {
+		if v.Failed[0].Challenge == edge.DNS01 {
 			hint = "check acme.dns, and that the zone is served by who is named there"
 		}
 		if hint != "" {
