@@ -8,7 +8,7 @@ VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 LDFLAGS     := -s -w -X main.version=$(VERSION)
 FUZZTIME    ?= 5s
 # Debian packages that the tests drive for real, and those that only the benchmark needs.
-TEST_PKGS   := prometheus knot systemd curl ca-certificates
+TEST_PKGS   := certbot prometheus knot systemd curl ca-certificates
 BENCH_PKGS  := nginx-light haproxy caddy
 export CGO_ENABLED ?= 0
 export GOFLAGS ?= -buildvcs=false
@@ -26,7 +26,7 @@ test: test-deps ## run every test; installs the Debian packages it needs
 	$(GO) test -count=1 -timeout 10m ./...
 	CGO_ENABLED=1 $(GO) test -race -count=1 -short -timeout 10m $(RACE_PKGS)
 
-RACE_PKGS := . ./proxy/... ./acmeglue/... ./metrics/... ./internal/admin/... ./internal/accesslog/...
+RACE_PKGS := . ./proxy/... ./acmeglue/... ./metrics/... ./internal/admin/... ./internal/accesslog/... ./hooks/... ./internal/flock/...
 
 test-deps:
 	@deploy/deps $(TEST_PKGS)

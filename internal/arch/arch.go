@@ -21,6 +21,9 @@ var pure = map[string][]string{
 	"edge/proxy/policy": {"net", "net/http", "os", "time", "context", "syscall"},
 }
 
+// leaves are packages that work for others and know none of ours.
+var leaves = []string{"edge/hooks", "edge/internal/flock"}
+
 // home says which packages may import a third-party path; a folder covers what
 // is below it. The longest matching path counts. What is not listed is refused.
 var home = map[string][]string{
@@ -127,6 +130,8 @@ func checkOwn(pkg, imported string, test bool) (rule, why string) {
 	switch {
 	case pkg == "edge":
 		return "package edge has nouns only", "it imports " + imported + ", and everybody imports it"
+	case withinAny(pkg, leaves) && !within(imported, pkg):
+		return "leaves import none of ours", fmt.Sprintf("%s imports %s: take what you need as a parameter, cmd/edge wires it", pkg, imported)
 	case from != "" && to != "" && from != to:
 		return "packages in the middle do not know each other", fmt.Sprintf("%s imports %s: declare the interface you need, cmd/edge wires them", pkg, imported)
 	case from != "" && within(imported, "edge/cmd"):
