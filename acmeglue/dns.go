@@ -21,6 +21,8 @@ import (
 type DNSOptions struct {
 	Provider           string // "cloudflare" or "rfc2136"
 	APIToken           string // cloudflare; secret
+	Email              string // cloudflare, in the place of APIToken: of the account that APIKey is of
+	APIKey             string // cloudflare's global key; secret
 	Server             string // rfc2136: host:port
 	KeyName            string
 	KeyAlgorithm       string // "hmac-sha256", ...
@@ -43,6 +45,9 @@ func newDNSSolver(o *DNSOptions) (*certmagic.DNS01Solver, error) {
 		if o.HTTPClient != nil {
 			p.HTTPClient = o.HTTPClient
 		}
+		if o.APIToken == "" && o.APIKey != "" {
+			p.HTTPClient = globalKey{p.HTTPClient, o.Email, o.APIKey}
+		}
 		m.DNSProvider = p
 	case "rfc2136":
 		alg := strings.TrimSuffix(o.KeyAlgorithm, ".")
@@ -52,6 +57,21 @@ func newDNSSolver(o *DNSOptions) (*certmagic.DNS01Solver, error) {
 		return nil, fmt.Errorf("unknown DNS provider %q; have cloudflare and rfc2136", o.Provider)
 	}
 	return m, nil
+}
+
+// globalKey has Cloudflare's API take the key of an account in the place of a
+// token, which is all that the provider knows.
+type globalKey struct {
+	cloudflare.HTTPClient
+	email, key string
+}
+
+func (g globalKey) Do(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Del("Authorization")
+	r.Header.Set("X-Auth-Email", g.email)
+	r.Header.Set("X-Auth-Key", g.key)
+	return g.HTTPClient.Do(r)
 }
 
 // dnsAuthenticator writes TXT records.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"edge/internal/portholder"
 )
 
 // listener is one bound socket. A reload that keeps its address keeps it, and
@@ -166,7 +168,8 @@ func explainListen(address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		_, port, _ := net.SplitHostPort(address)
-		if who := portHolder(port); who != "" {
+		n, _ := strconv.Atoi(port)
+		if who := portholder.Text(n); who != "" {
 			return fmt.Errorf("listen on %s: the port is held by %s; stop it or choose another address: %w", address, who, syscall.EADDRINUSE)
 		}
 		return fmt.Errorf("listen on %s: the port is in use by a process that cannot be seen from here; "+

@@ -1,4 +1,4 @@
-package proxy
+package portholder
 
 import (
 	"bufio"
@@ -9,34 +9,52 @@ import (
 	"strings"
 )
 
-// portHolder names the processes that listen on a TCP port, as far as /proc
-// shows them to us ("nginx (pid 812)"), or "" where it shows none: the
-// descriptors of another user's processes are only visible to root.
-func portHolder(port string) string {
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return ""
+// Process listens on a port.
+type Process struct {
+	PID     int
+	Command string // as in /proc/PID/comm
+}
+
+// most processes are listed: a master and some of its workers say enough.
+const most = 4
+
+// Of lists the processes that listen on a TCP port, as far as /proc shows them
+// to us: the descriptors of another user's processes are only visible to root.
+func Of(port int) []Process {
+	if port <= 0 || port > 65535 {
+		return nil
 	}
 	inodes := map[string]bool{}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		listeningInodes(table, fmt.Sprintf(":%04X", n), inodes)
+		listeningInodes(table, fmt.Sprintf(":%04X", port), inodes)
 	}
 	if len(inodes) == 0 {
-		return ""
+		return nil
 	}
-	var who []string
+	var who []Process
 	procs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range procs {
-		if !holdsSocket(dir, inodes) {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil || !holdsSocket(dir, inodes) {
 			continue
 		}
 		comm, _ := os.ReadFile(dir + "/comm")
-		who = append(who, fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(comm)), filepath.Base(dir)))
-		if len(who) == 4 { // a master and some of its workers say enough
+		who = append(who, Process{pid, strings.TrimSpace(string(comm))})
+		if len(who) == most {
 			break
 		}
 	}
-	return strings.Join(who, ", ")
+	return who
+}
+
+// Text names the processes that listen on a port, "nginx (pid 812)", or is ""
+// where none can be seen.
+func Text(port int) string {
+	var texts []string
+	for _, p := range Of(port) {
+		texts = append(texts, fmt.Sprintf("%s (pid %d)", p.Command, p.PID))
+	}
+	return strings.Join(texts, ", ")
 }
 
 // listeningInodes adds the inodes of listening sockets whose local port has the
