@@ -78,18 +78,24 @@ func (m *Manager) askResponder(ctx context.Context, h *held) ([]byte, *ocsp.Resp
 	if err != nil {
 		return nil, nil, err
 	}
+	return askOCSP(ctx, m.opts.HTTP, h.responder, leaf, issuer, m.now())
+}
+
+// askOCSP asks a responder about a leaf, and believes no answer that is not
+// signed for its issuer, not about it, or not of now.
+func askOCSP(ctx context.Context, client *http.Client, responder string, leaf, issuer *x509.Certificate, now time.Time) ([]byte, *ocsp.Response, error) {
 	question, err := ocsp.CreateRequest(leaf, issuer, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.responder, bytes.NewReader(question))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, responder, bytes.NewReader(question))
 	if err != nil {
 		return nil, nil, err
 	}
 	req.Header.Set("Content-Type", "application/ocsp-request")
-	res, err := m.opts.HTTP.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,7 +111,6 @@ func (m *Manager) askResponder(ctx context.Context, h *held) ([]byte, *ocsp.Resp
 	if err != nil {
 		return nil, nil, err
 	}
-	now := m.now()
 	switch {
 	case resp.Status == ocsp.Unknown:
 		return nil, nil, errors.New("the responder does not know the certificate")
@@ -115,4 +120,42 @@ func (m *Manager) askResponder(ctx context.Context, h *held) ([]byte, *ocsp.Resp
 		return nil, nil, fmt.Errorf("the answer is of the future (%s)", resp.ThisUpdate)
 	}
 	return raw, resp, nil
+}
+
+// Revocation is what an OCSP responder says about a certificate (RFC 6960).
+type Revocation struct {
+	Revoked bool
+	At      time.Time // of the revocation; zero where there is none
+	Until   time.Time // the answer is good until then; zero: no answer, and none to be had
+}
+
+// CheckRevocation asks the responder that the leaf of a PEM chain names, with the
+// issuer's certificate from the chain. Where the leaf names none (as those of
+// Let's Encrypt do not), or the chain has no issuer, the answer is a zero
+// Revocation and no error.
+func CheckRevocation(ctx context.Context, client *http.Client, chain []byte, now time.Time) (Revocation, error) {
+	leaf, err := parseLeaf(chain)
+	if err != nil {
+		return Revocation{}, err
+	}
+	_, rest := SplitChain(chain)
+	if len(leaf.OCSPServer) == 0 || len(rest) == 0 {
+		return Revocation{}, nil
+	}
+	issuer, err := parseLeaf(rest)
+	if err != nil {
+		return Revocation{}, fmt.Errorf("issuer of %s: %w", leafName(leaf), err)
+	}
+	_, resp, err := askOCSP(ctx, client, leaf.OCSPServer[0], leaf, issuer, now)
+	if err != nil {
+		return Revocation{}, fmt.Errorf("OCSP responder %s about %s: %w", leaf.OCSPServer[0], leafName(leaf), err)
+	}
+	r := Revocation{Revoked: resp.Status == ocsp.Revoked, Until: resp.NextUpdate}
+	if r.Revoked {
+		r.At = resp.RevokedAt
+	}
+	if r.Until.IsZero() {
+		r.Until = now.Add(24 * time.Hour)
+	}
+	return r, nil
 }

@@ -120,6 +120,41 @@ func TestStaple(t *testing.T) {
 	})
 }
 
+func TestCheckRevocation(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ca := newFakeCA(t, "ca.test", time.Now)
+		issue := func() []byte {
+			t.Helper()
+			got, err := ca.Issue(t.Context(), Order{Identifiers: ids(t, "example.org")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got.Chain
+		}
+		r := &responder{ca: ca}
+		client := &http.Client{Transport: r}
+		silent, err := CheckRevocation(t.Context(), client, issue(), time.Now())
+		if err != nil || silent != (Revocation{}) || r.asked.Load() != 0 {
+			t.Errorf("a leaf without responder: %+v, %v, asked %d times", silent, err, r.asked.Load())
+		}
+		ca.ocsp = "http://ocsp.ca.test/"
+		chain := issue()
+		good, err := CheckRevocation(t.Context(), client, chain, time.Now())
+		if err != nil || good.Revoked || !good.Until.Equal(time.Now().Add(4*days)) {
+			t.Errorf("a good one: %+v, %v", good, err)
+		}
+		r.status.Store(ocsp.Revoked)
+		bad, err := CheckRevocation(t.Context(), client, chain, time.Now())
+		if err != nil || !bad.Revoked || bad.At.IsZero() {
+			t.Errorf("a revoked one: %+v, %v", bad, err)
+		}
+		r.forger.Store(newFakeCA(t, "forger.test", time.Now))
+		if got, err := CheckRevocation(t.Context(), client, chain, time.Now()); err == nil {
+			t.Errorf("a forged answer is believed: %+v", got)
+		}
+	})
+}
+
 func TestNoResponderNoQuestion(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ca := newFakeCA(t, "ca.test", time.Now)

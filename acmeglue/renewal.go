@@ -41,9 +41,10 @@ func selectTime(w RenewWindow, r float64) time.Time {
 	return w.Start.Add(time.Duration(r * float64(span)))
 }
 
-// mergeWindow is what to believe after the CA was asked again: the time that
-// was chosen stays unless the window moved.
-func mergeWindow(old *RenewWindow, now RenewWindow, r float64) *RenewWindow {
+// MergeWindow is what to believe after the CA was asked again: the time that
+// was chosen stays unless the window moved. r, in [0, 1), chooses within a new
+// window. Nil where the CA names none.
+func MergeWindow(old *RenewWindow, now RenewWindow, r float64) *RenewWindow {
 	if now.Start.IsZero() || now.End.IsZero() {
 		return nil
 	}

@@ -46,18 +46,18 @@ func TestRenewAt(t *testing.T) {
 func TestMergeWindow(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	w := RenewWindow{Start: start, End: start.Add(10 * hours)}
-	first := mergeWindow(nil, w, 0.25)
+	first := MergeWindow(nil, w, 0.25)
 	if want := start.Add(150 * time.Minute); !first.Selected.Equal(want) {
 		t.Errorf("selected %v, want %v", first.Selected, want)
 	}
-	if again := mergeWindow(first, w, 0.9); !again.Selected.Equal(first.Selected) {
+	if again := MergeWindow(first, w, 0.9); !again.Selected.Equal(first.Selected) {
 		t.Errorf("the same window, another time: %v, then %v", first.Selected, again.Selected)
 	}
 	w.End = w.End.Add(hours)
-	if moved := mergeWindow(first, w, 1); !moved.Selected.Equal(w.End) {
+	if moved := MergeWindow(first, w, 1); !moved.Selected.Equal(w.End) {
 		t.Errorf("the window moved, the time did not: %v", moved.Selected)
 	}
-	if mergeWindow(first, RenewWindow{}, 0) != nil {
+	if MergeWindow(first, RenewWindow{}, 0) != nil {
 		t.Error("a window out of nothing")
 	}
 }

@@ -56,7 +56,7 @@ func (m *Manager) askWindow(ctx context.Context, s *slot, sn *snapshot) {
 		m.setAriNext(s, m.now().Add(m.spread(ariRetry)))
 		return
 	}
-	w := mergeWindow(sn.held.window, answer, m.rand())
+	w := MergeWindow(sn.held.window, answer, m.rand())
 	if w == nil {
 		m.setAriNext(s, m.now().Add(m.spread(ariLatest)))
 		return
