@@ -140,7 +140,7 @@ func (m *Manager) issue(ctx context.Context, ca CA, state *caState, w *want) (*h
 		return nil, err
 	}
 	h.issuerKey, h.ca = issuerKey, m.share.string(ca.Directory())
-	h.window = mergeWindow(nil, issued.RenewWindow, m.rand())
+	h.window = MergeWindow(nil, issued.RenewWindow, m.rand())
 	st.meta.CA, st.sans = ca.Directory(), h.names
 	st.setWindow(h.window)
 	// The certificate is good even where it cannot be written: serving it is
