@@ -97,6 +97,21 @@ type ChallengeEvent struct {
 	Result string // "answered", "unknown"
 }
 
+// ACMERequestEvent reports one HTTP request to a CA. An order takes a dozen.
+type ACMERequestEvent struct {
+	CA       string        // host of the directory URL
+	Status   int           // 0 where there was no answer
+	Duration time.Duration // until the header of the answer
+	Err      error         // why there was none
+}
+
+// StorageEvent reports one operation on the storage of certificates.
+type StorageEvent struct {
+	Op       string        // "store", "load", "delete", "exists", "list", "stat", "lock", "unlock"
+	Duration time.Duration // of a "lock": the wait for it
+	Err      error         // wraps fs.ErrNotExist where there is no such key
+}
+
 // UpstreamStatus describes one upstream server at a moment.
 type UpstreamStatus struct {
 	Site      string    `json:"site"`

@@ -15,6 +15,17 @@ type Observer interface {
 	OnDemand(*edge.OnDemandEvent)
 }
 
+// RequestObserver receives each HTTP request that an Issuer sends to its CA. Its
+// method must not block.
+type RequestObserver interface {
+	ACMERequest(*edge.ACMERequestEvent)
+}
+
+// StorageObserver receives each operation on storage. Its method must not block.
+type StorageObserver interface {
+	Storage(*edge.StorageEvent)
+}
+
 // KeyType is the kind of a certificate's key.
 type KeyType string
 

@@ -50,6 +50,7 @@ type IssuerOptions struct {
 	UserAgent       string
 	Log             *slog.Logger
 	Transport       http.RoundTripper // nil: one of our own, with Roots
+	Observer        RequestObserver   // nil: none
 	Now             func() time.Time
 }
 
@@ -102,6 +103,9 @@ func NewIssuer(o IssuerOptions) (*Issuer, error) {
 	}
 	if o.Transport == nil {
 		o.Transport = newTransport(o.Roots)
+	}
+	if o.Observer != nil {
+		o.Transport = reporting{o.Transport, u.Host, o.Observer}
 	}
 	i.client = &acme.Client{
 		Directory: o.Directory, UserAgent: o.UserAgent, Logger: i.log,

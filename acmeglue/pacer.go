@@ -148,8 +148,4 @@ func newTransport(roots *x509.CertPool) http.RoundTripper {
 func (i *Issuer) CloseIdleConnections() { i.client.HTTPClient.CloseIdleConnections() }
 
 // CloseIdleConnections is looked for by http.Client.
-func (t pacer) CloseIdleConnections() {
-	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
-}
+func (t pacer) CloseIdleConnections() { closeIdle(t.next) }

@@ -40,14 +40,13 @@ var durations = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5
 
 func newHTTPMetrics(r register) *httpMetrics {
 	m := &httpMetrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_http_requests_total", Help: "Requests by configured site (_other: none), method, status code and protocol."}, []string{"site", "method", "code", "proto"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "edge_http_request_duration_seconds", Help: "From the head of a request to the last byte of its answer.", Buckets: durations}, []string{"site", "proto"}),
-		in:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_http_request_body_bytes_total", Help: "Bytes of request bodies."}, []string{"site"}),
-		out:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_http_response_body_bytes_total", Help: "Bytes of response bodies."}, []string{"site"}),
-		upstream: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_upstream_requests_total", Help: "Requests passed on, by site, upstream and its status code (0: no answer)."}, []string{"site", "upstream", "code"}),
-		upstreamT: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "edge_upstream_request_duration_seconds", Help: "Until the header of the upstream's answer.",
-			Buckets: durations}, []string{"site", "upstream"}),
-		children: map[requestKey]*requestChild{},
+		requests:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_http_requests_total", Help: "Requests by configured site (_other: none), method, status code and protocol."}, []string{"site", "method", "code", "proto"}),
+		duration:  prometheus.NewHistogramVec(histogram("edge_http_request_duration_seconds", "From the head of a request to the last byte of its answer.", durations), []string{"site", "proto"}),
+		in:        prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_http_request_body_bytes_total", Help: "Bytes of request bodies."}, []string{"site"}),
+		out:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_http_response_body_bytes_total", Help: "Bytes of response bodies."}, []string{"site"}),
+		upstream:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_upstream_requests_total", Help: "Requests passed on, by site, upstream and its status code (0: no answer)."}, []string{"site", "upstream", "code"}),
+		upstreamT: prometheus.NewHistogramVec(histogram("edge_upstream_request_duration_seconds", "Until the header of the upstream's answer.", durations), []string{"site", "upstream"}),
+		children:  map[requestKey]*requestChild{},
 	}
 	r.MustRegister(m.requests, m.duration, m.in, m.out, m.upstream, m.upstreamT)
 	return m

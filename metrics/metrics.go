@@ -18,8 +18,10 @@ type Options struct {
 	Certificates      func() []edge.CertificateStatus
 	Upstreams         func() []edge.UpstreamStatus
 	OnDemandPending   func() int
-	Ready             func() error // nil: ready
-	MaxCertificates   int          // series for each certificate, soonest expiry first; 1000
+	InFlight          func() map[string]int64 // requests in progress by site
+	Panics            func() uint64           // requests that ended in one
+	Ready             func() error            // nil: ready
+	MaxCertificates   int                     // series for each certificate, soonest expiry first; 1000
 }
 
 // Metrics observes the data path and the certificates. Safe for concurrent use.
@@ -30,6 +32,7 @@ type Metrics struct {
 	http     *httpMetrics
 	tls      tlsMetrics
 	acme     acmeMetrics
+	storage  storageMetrics
 	reload   reloadMetrics
 }
 
@@ -49,6 +52,7 @@ func New(o Options) *Metrics {
 	m.http = newHTTPMetrics(m)
 	m.tls = newTLSMetrics(m)
 	m.acme = newACMEMetrics(m)
+	m.storage = newStorageMetrics(m)
 	m.reload = newReloadMetrics(m)
 	m.MustRegister(&snapshot{o: m.o})
 	return m
@@ -56,6 +60,15 @@ func New(o Options) *Metrics {
 
 // register is how the parts add their metrics.
 type register interface{ MustRegister(...prometheus.Collector) }
+
+// histogram has the classic buckets for everybody, and native ones (10 % wide)
+// for a Prometheus that asks for them.
+func histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+	}
+}
 
 // MustRegister adds metrics of ours.
 func (m *Metrics) MustRegister(cs ...prometheus.Collector) {

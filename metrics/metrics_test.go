@@ -1,11 +1,14 @@
 package metrics
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,12 +36,20 @@ func TestLabelsAreBounded(t *testing.T) {
 		m.Request(&edge.RequestEvent{Site: edge.OtherSite, Method: "M" + s, Proto: "P" + s, Host: s, Path: "/" + s, Status: 10000 + i, UserAgent: s, SNI: s})
 		m.Handshake(&edge.HandshakeEvent{SNI: s, ALPN: "p" + s, Result: "error"})
 		m.OnDemand(&edge.OnDemandEvent{Name: s, Decision: "deny"})
+		m.ACMERequest(&edge.ACMERequestEvent{CA: "ca.test", Status: 1000 + i})
+		m.Storage(&edge.StorageEvent{Op: "load", Err: errors.New(s)})
 	}
 	if n := testutil.CollectAndCount(m.http.requests); n != 1 {
 		t.Errorf("%d series of requests, want 1", n)
 	}
 	if n := testutil.CollectAndCount(m.tls.handshakes); n != 1 {
 		t.Errorf("%d series of handshakes, want 1", n)
+	}
+	if n := testutil.CollectAndCount(m.acme.requests); n != 1 {
+		t.Errorf("%d series of requests to a CA, want 1", n)
+	}
+	if n := testutil.CollectAndCount(m.storage.operations); n != 7 {
+		t.Errorf("%d series of operations on storage, want the 7 that there are from the start", n)
 	}
 	if n := len(m.http.children); n > maxChildren {
 		t.Errorf("%d children kept", n)
@@ -125,6 +136,38 @@ func TestEndpoints(t *testing.T) {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)
 		}
+	}
+}
+
+// What goes on inside: storage, locks, requests to CAs, requests in progress.
+func TestInside(t *testing.T) {
+	m := New(Options{InFlight: func() map[string]int64 { return map[string]int64{"a.test": 3, edge.OtherSite: 0} }, Panics: func() uint64 { return 2 }})
+	for _, e := range []edge.StorageEvent{
+		{Op: "store", Duration: 2 * time.Millisecond}, {Op: "load", Err: fmt.Errorf("x: %w", fs.ErrNotExist)}, {Op: "store", Err: syscall.ENOSPC},
+		{Op: "lock", Duration: 300 * time.Millisecond}, {Op: "lock", Duration: time.Second, Err: context.DeadlineExceeded},
+	} {
+		m.Storage(&e)
+	}
+	m.ACMERequest(&edge.ACMERequestEvent{CA: "ca.test", Status: 201})
+	m.ACMERequest(&edge.ACMERequestEvent{CA: "ca.test", Err: errors.New("refused")})
+	m.Conn(&edge.ConnEvent{Listener: "https", Delta: 1})
+	m.Conn(&edge.ConnEvent{Listener: "https", Delta: -1})
+	m.Conn(&edge.ConnEvent{Listener: "https", Proto: "h2", Delta: 1})
+	_, _, body := scrape(t, m, "/metrics", "")
+	for _, want := range []string{
+		`edge_storage_operations_total{op="store",result="ok"} 1`, `edge_storage_operations_total{op="store",result="error"} 1`,
+		`edge_storage_operations_total{op="load",result="not_found"} 1`, `edge_storage_operations_total{op="lock",result="canceled"} 1`,
+		`edge_storage_operation_duration_seconds_count{op="store"} 2`, "edge_lock_wait_seconds_count 2", `edge_lock_wait_seconds_bucket{le="0.5"} 1`,
+		`edge_acme_requests_total{ca="ca.test",code="201"} 1`, `edge_acme_requests_total{ca="ca.test",code="0"} 1`,
+		`edge_http_requests_in_flight{site="a.test"} 3`, `edge_http_requests_in_flight{site="_other"} 0`, "edge_http_panics_total 2",
+		`edge_connections{listener="https",proto="none"} 0`, `edge_connections{listener="https",proto="h2"} 1`, `edge_connections{listener="http",proto="http/1.1"} 0`,
+	} {
+		if !strings.Contains(body, "\n"+want+"\n") {
+			t.Errorf("no %s", want)
+		}
+	}
+	if strings.Contains(body, `operation_duration_seconds_count{op="lock"}`) {
+		t.Error("waiting for a lock counts as an operation that takes long")
 	}
 }
 

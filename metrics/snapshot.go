@@ -26,11 +26,13 @@ var (
 	descPending  = desc("edge_ondemand_pending", "Names that handshakes wait for a certificate of.")
 	descHealthy  = desc("edge_upstream_healthy", "Whether the last connection to the upstream succeeded.", "upstream")
 	descInUse    = desc("edge_upstream_connections", "Connections to the upstream by state.", "upstream", "state")
+	descInFlight = desc("edge_http_requests_in_flight", "Requests in progress, upgraded connections included, by configured site (_other: none).", "site")
+	descPanics   = desc("edge_http_panics_total", "Requests that ended in a panic of edge; the log has its stack.")
 	descFailed   = desc("edge_upstream_failures_total", "Requests that the upstream did not answer.", "upstream")
 )
 
 // snapshotDescs lists them for Describe and for the documentation.
-var snapshotDescs = []*prometheus.Desc{descNotAfter, descNotBef, descRenew, descInfo, descFailures, descNext, descStates, descEarliest, descBackoff, descPending, descHealthy, descInUse, descFailed}
+var snapshotDescs = []*prometheus.Desc{descNotAfter, descNotBef, descRenew, descInfo, descFailures, descNext, descStates, descEarliest, descBackoff, descPending, descHealthy, descInUse, descFailed, descInFlight, descPanics}
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
@@ -53,6 +55,14 @@ func (s *snapshot) Collect(ch chan<- prometheus.Metric) {
 	}
 	if s.o.OnDemandPending != nil {
 		gauge(ch, descPending, float64(s.o.OnDemandPending()))
+	}
+	if s.o.InFlight != nil {
+		for site, n := range s.o.InFlight() {
+			gauge(ch, descInFlight, float64(n), site)
+		}
+	}
+	if s.o.Panics != nil {
+		ch <- prometheus.MustNewConstMetric(descPanics, prometheus.CounterValue, float64(s.o.Panics()))
 	}
 }
 

@@ -20,13 +20,13 @@ type tlsMetrics struct {
 func newTLSMetrics(r register) tlsMetrics {
 	m := tlsMetrics{
 		handshakes:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_tls_handshakes_total", Help: "TLS handshakes by version, ALPN protocol, resumption and result."}, []string{"version", "alpn", "resumed", "result"}),
-		duration:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "edge_tls_handshake_duration_seconds", Help: "Of handshakes that succeeded, a certificate obtained meanwhile included.", Buckets: durations}),
+		duration:    prometheus.NewHistogram(histogram("edge_tls_handshake_duration_seconds", "Of handshakes that succeeded, a certificate obtained meanwhile included.", durations)),
 		challenges:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_challenge_responses_total", Help: "Validations by CAs, by type and whether there was an answer."}, []string{"type", "result"}),
-		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "edge_connections", Help: "Open client connections by listener."}, []string{"listener"}),
+		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "edge_connections", Help: "Open client connections by listener and protocol (none: not known yet)."}, []string{"listener", "proto"}),
 		refused:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_connections_refused_total", Help: "Connections refused over a limit."}, []string{"listener", "reason"}),
 	}
-	for _, l := range []string{"http", "https"} {
-		m.connections.WithLabelValues(l)
+	for _, l := range [][2]string{{"http", "http/1.1"}, {"https", "none"}, {"https", "http/1.1"}, {"https", "h2"}} {
+		m.connections.WithLabelValues(l[0], l[1])
 	}
 	r.MustRegister(m.handshakes, m.duration, m.challenges, m.connections, m.refused)
 	return m
@@ -38,7 +38,7 @@ func (m *Metrics) Conn(e *edge.ConnEvent) {
 		m.tls.refused.WithLabelValues(e.Listener, e.Refused).Inc()
 		return
 	}
-	m.tls.connections.WithLabelValues(e.Listener).Add(float64(e.Delta))
+	m.tls.connections.WithLabelValues(e.Listener, alpn(e.Proto)).Add(float64(e.Delta))
 }
 
 // Handshake implements proxy.Observer.

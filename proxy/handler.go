@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"edge"
@@ -26,7 +27,8 @@ type exchange struct {
 	up     upstream.Request
 	body   *clientBody // nil: the request has none
 	ev     edge.RequestEvent
-	stall  *stallTimer // HTTP/2 only, once something is written that may block
+	stall  *stallTimer   // HTTP/2 only, once something is written that may block
+	flight *atomic.Int64 // counts this exchange, once policy has named its site
 }
 
 // ServeHTTP implements http.Handler: it asks policy once and carries out what
@@ -43,6 +45,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	d := x.st.set.Table.Decide(&x.req)
 	x.ev.Site, x.ev.Client = d.Site, d.Client
+	x.flight = x.st.flights[d.Site]
+	x.flight.Add(1)
 	if d.Close {
 		w.Header()["Connection"] = closeValue
 	}
@@ -97,6 +101,9 @@ func (x *exchange) end() {
 		if cause != nil && cause != http.ErrAbortHandler {
 			x.ev.Status = http.StatusInternalServerError
 		}
+	}
+	if x.flight != nil {
+		x.flight.Add(-1)
 	}
 	x.srv.obs.Request(&x.ev)
 	s := x.srv

@@ -49,6 +49,7 @@ type Server struct {
 	exchanges sync.Pool // *exchange
 	buffers   sync.Pool // *[copyBuffer]byte
 	tunnels   tunnels
+	flights   inFlight
 	panics    panicLog
 }
 
@@ -102,7 +103,7 @@ func (s *Server) Apply(set Settings) error {
 		return err
 	}
 	old := s.state.Load()
-	s.state.Store(&state{set: &set, engine: s.engineFor(set.Limits.withDefaults())})
+	s.state.Store(&state{set: &set, engine: s.engineFor(set.Limits.withDefaults()), flights: s.flights.keep(set.Table.Names())})
 	s.swapListeners(next)
 	s.pruneEngines()
 	if old != nil {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"sync/atomic"
 
 	"edge"
 	"edge/proxy/upstream"
@@ -9,8 +10,9 @@ import (
 
 // state is the immutable tree that requests and handshakes work on.
 type state struct {
-	set    *Settings
-	engine *engine
+	set     *Settings
+	engine  *engine
+	flights map[string]*atomic.Int64 // requests in progress, by site
 }
 
 // minVersion is the lowest TLS version for a gated server name.

@@ -34,7 +34,7 @@ type door struct {
 	server   *proxy.Server
 	metrics  *metrics.Metrics
 	access   *accesslog.Log
-	storage  *acmeglue.FileStorage
+	storage  acmeglue.Storage
 
 	mu    sync.Mutex // one change of configuration at a time
 	live  atomic.Pointer[live]
@@ -55,8 +55,8 @@ type live struct {
 // newDoor builds a door that does not listen yet.
 func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slog.Logger) (*door, error) {
 	d := &door{log: log, source: source, started: time.Now(), access: new(accesslog.Log)}
-	var err error
-	if d.storage, err = acmeglue.OpenFileStorage(cfg.Storage.Dir); err != nil {
+	files, err := acmeglue.OpenFileStorage(cfg.Storage.Dir)
+	if err != nil {
 		return nil, err
 	}
 	d.metrics = metrics.New(metrics.Options{
@@ -64,8 +64,11 @@ func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slo
 		Certificates:    func() []edge.CertificateStatus { return d.manager.Statuses() },
 		Upstreams:       d.upstreams,
 		OnDemandPending: func() int { return d.manager.Pending() },
+		InFlight:        func() map[string]int64 { return d.server.InFlight() },
+		Panics:          func() uint64 { return d.server.Panics() },
 		Ready:           d.readiness,
 	})
+	d.storage = acmeglue.ObserveStorage(files, d.metrics)
 	d.registry = acmeglue.NewRegistry()
 	d.manager = acmeglue.NewManager(acmeglue.ManagerOptions{
 		Storage:  d.storage,
@@ -90,7 +93,7 @@ func (d *door) build(cfg *config.Config) (*live, error) {
 		made: map[string]acmeglue.CA{},
 		base: acmeglue.IssuerOptions{
 			Registry: d.registry, DNS: dnsOptions(cfg.ACME.DNS),
-			Storage: d.storage, Log: d.log,
+			Storage: d.storage, Log: d.log, Observer: d.metrics,
 		},
 	}
 	if old != nil && sameACME(old.cfg, cfg) {

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"edge"
@@ -34,6 +35,7 @@ type Table struct {
 	any       *Site
 	trusted   []netip.Prefix
 	httpsPort string
+	names     []string
 }
 
 // NewTable builds a Table. The same host twice is an error.
@@ -44,6 +46,7 @@ func NewTable(o Options) (*Table, error) {
 	}
 	for i := range o.Sites {
 		s := o.Sites[i]
+		t.names = append(t.names, s.Name)
 		for _, h := range s.Hosts {
 			var twice bool
 			switch {
@@ -82,6 +85,9 @@ func (t *Table) site(host string) *Site {
 	}
 	return t.any
 }
+
+// Names lists the sites by name, in the order in which they were given.
+func (t *Table) Names() []string { return slices.Clone(t.names) }
 
 // Site returns the name of the site that a host belongs to, or edge.OtherSite.
 func (t *Table) Site(host string) string {
