@@ -16,6 +16,7 @@ const (
 	SourceSite     CertificateSource = "site"      // a host written in the configuration
 	SourceOnDemand CertificateSource = "on_demand" // a name that a client asked for and policy allowed
 	SourceStatic   CertificateSource = "static"    // files named in the configuration
+	SourceLineage  CertificateSource = "lineage"   // put through the admin socket by the steward
 )
 
 // CertificateState is the one word that status and metrics have for a certificate.
@@ -35,6 +36,7 @@ const (
 type CertificateStatus struct {
 	Name         string            `json:"name"` // the identifier, also the metric label
 	Source       CertificateSource `json:"source"`
+	Lineage      string            `json:"lineage,omitempty"` // that the configuration names for it
 	State        CertificateState  `json:"state"`
 	Names        []string          `json:"names,omitempty"`  // subject alternative names
 	Issuer       string            `json:"issuer,omitempty"` // common name of the issuing certificate

@@ -40,6 +40,11 @@ func (m *Manager) Apply(s Settings) error {
 			d.placeStatic(host, static[i])
 		}
 	}
+	for _, l := range s.Lineages {
+		for _, host := range l.Hosts {
+			d.placeLineage(host, l.Lineage)
+		}
+	}
 	found, err := m.permitted(m.ctx, d)
 	if err != nil {
 		return err
@@ -74,7 +79,7 @@ func (d *draft) place(id edge.Identifier, source edge.CertificateSource, plan *P
 	d.changes = append(d.changes, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.source == edge.SourceStatic && source != edge.SourceStatic {
+		if s.source != source && (s.source == edge.SourceStatic || s.source == edge.SourceLineage || source == edge.SourceLineage) {
 			s.loaded, s.held = false, nil // storage may have one of its own
 		}
 		if s.plan == nil || plan == nil || s.plan.String() != plan.String() {
@@ -97,12 +102,28 @@ func (d *draft) placeStatic(host string, h *held) {
 	})
 }
 
+// placeLineage is place for a host that is served with a lineage. What the host
+// had before is served until there is something to take its place.
+func (d *draft) placeLineage(host, name string) {
+	s := d.place(staticIdentifier(host), edge.SourceLineage, nil, nil)
+	d.view.lineages[name] = append(d.view.lineages[name], s)
+	d.changes = append(d.changes, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.lineage != name {
+			s.loaded, s.held = false, nil
+		}
+		s.lineage = name
+	})
+}
+
 // adopt puts a draft in force.
 func (m *Manager) adopt(d *draft) {
 	for _, change := range d.changes {
 		change()
 	}
 	m.view.Store(d.view)
+	m.lineages.keep(d.view.lineages)
 	d.old.closeAskers(d.view)
 	for s := range d.old.all() {
 		if d.view.get(s.id.Value) != s {

@@ -19,6 +19,10 @@ func (m *Manager) loadSlot(ctx context.Context, s *slot) {
 	if s.loaded {
 		return
 	}
+	if s.source == edge.SourceLineage {
+		m.dressLocked(ctx, s)
+		return
+	}
 	if h := m.find(ctx, s.id.Value, s.plan); h != nil {
 		s.setLocked(h)
 		// Not all certificates are asked about in the moment of a start.

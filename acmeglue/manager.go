@@ -51,6 +51,7 @@ type Manager struct {
 	view  atomic.Pointer[view]
 	clock atomic.Int64 // Unix seconds, advanced by Run: a coarse clock for handshakes
 
+	lineages *lineages
 	queue    *queue
 	failures *failures
 	cas      caStates
@@ -99,6 +100,7 @@ func NewManager(o ManagerOptions) *Manager {
 		queue: newQueue(),
 		fly:   make(map[string]*flight),
 	}
+	m.lineages = &lineages{storage: o.Storage, log: log, share: &m.share, m: make(map[string]*lineage)}
 	m.failures = newFailures(o.Storage, log, o.Now, o.Rand)
 	m.cas = caStates{rate: o.Orders, now: o.Now, m: make(map[string]*caState)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())

@@ -20,12 +20,16 @@ func renewAt(h *held) time.Time {
 		// Beyond the last tenth there would be no time for a second try.
 		return clampTime(w.Selected, notBefore(h), h.notBefore.Add(life/10*9))
 	}
-	part := life / 3 * 2
-	if life < shortLived {
-		part = life / 2
-	}
 	jitter := float64(binary.BigEndian.Uint32(h.sum[:])) / (1 << 32)
-	return h.notBefore.Add(part - time.Duration(jitter*float64(life/30)))
+	return h.notBefore.Add(renewalPart(life) - time.Duration(jitter*float64(life/30)))
+}
+
+// renewalPart is the part of a lifetime after which a certificate is to be replaced.
+func renewalPart(life time.Duration) time.Duration {
+	if life < shortLived {
+		return life / 2
+	}
+	return life / 3 * 2
 }
 
 // notBefore is the earliest time to replace a certificate that the CA wants

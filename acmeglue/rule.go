@@ -96,6 +96,11 @@ func (m *Manager) addRules(v, old *view, s *Settings) {
 			v.rules[id.Value] = nil
 		}
 	}
+	for _, l := range s.Lineages {
+		for _, h := range l.Hosts {
+			v.rules[h] = nil
+		}
+	}
 	for _, p := range s.Static {
 		for _, h := range p.Hosts {
 			v.rules[h] = nil

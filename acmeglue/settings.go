@@ -18,6 +18,7 @@ type Settings struct {
 	Sites    []Site
 	OnDemand []OnDemandRule
 	Static   []StaticPair
+	Lineages []LineageSite
 	// Off has hosts (exact, "*.x") that never get a certificate, even where a
 	// wider on-demand rule covers them: sites with `tls: off`.
 	Off []string
@@ -97,6 +98,11 @@ func (s *Settings) check() error {
 			if err := plan(id.Value, &s.Sites[i].Plan); err != nil {
 				return err
 			}
+		}
+	}
+	for _, l := range s.Lineages {
+		if err := edge.CheckLineageName(l.Lineage); err != nil {
+			return fmt.Errorf("%w: %w", ErrSettings, err)
 		}
 	}
 	for i := range s.OnDemand {

@@ -20,7 +20,8 @@ type slot struct {
 
 	mu      sync.Mutex
 	source  edge.CertificateSource
-	plan    *Plan // nil for static pairs
+	plan    *Plan // nil for static pairs and lineages
+	lineage string
 	rule    *rule // nil unless on demand
 	loaded  bool  // storage was looked into
 	held    *held // nil without a certificate
@@ -57,6 +58,7 @@ func (s *slot) holdUntil(t time.Time, denied bool) {
 type snapshot struct {
 	source  edge.CertificateSource
 	plan    *Plan
+	lineage string
 	rule    *rule
 	loaded  bool
 	held    *held
@@ -69,5 +71,5 @@ type snapshot struct {
 func (s *slot) snapshot() snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return snapshot{s.source, s.plan, s.rule, s.loaded, s.held, s.ariNext, s.ocsp, s.denied, s.hold}
+	return snapshot{s.source, s.plan, s.lineage, s.rule, s.loaded, s.held, s.ariNext, s.ocsp, s.denied, s.hold}
 }

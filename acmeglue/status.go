@@ -58,6 +58,9 @@ func (m *Manager) status(s *slot, now time.Time) edge.CertificateStatus {
 	} else {
 		st.RenewAfter = time.Time{} // nobody renews a static pair
 	}
+	if sn.source == edge.SourceLineage {
+		m.describeLineage(&st, &sn, now)
+	}
 	if sn.held != nil && !now.Before(sn.held.notAfter) {
 		st.State = edge.StateExpired
 	}

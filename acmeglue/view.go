@@ -18,6 +18,7 @@ type view struct {
 	catchAll *slot                // a static pair for "*"
 	fallback []*slot              // of the default site
 	rules    map[string]*rule     // by host pattern; nil: nothing on demand here
+	lineages map[string][]*slot   // the hosts that use each
 	issuers  []string             // storage keys of CAs, to look for certificates
 }
 
@@ -27,6 +28,8 @@ func newView() *view {
 		wild:  make(map[string]*slot),
 		addrs: make(map[netip.Addr]*slot),
 		rules: make(map[string]*rule),
+
+		lineages: make(map[string][]*slot),
 	}
 }
 

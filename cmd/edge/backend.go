@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"sort"
 
 	"edge"
+	"edge/acmeglue"
 	"edge/internal/admin"
 	"edge/internal/config"
 )
@@ -43,6 +45,8 @@ func tlsMode(t config.TLS) string {
 		return "off"
 	case t.Cert != "":
 		return "static"
+	case t.Lineage != "":
+		return "lineage"
 	case t.OnDemand != nil:
 		return "on_demand"
 	}
@@ -71,6 +75,44 @@ func (d *door) PutChallenge(a edge.Answer) error { return d.registry.Put(a) }
 
 // RemoveChallenge implements admin.Backend.
 func (d *door) RemoveChallenge(a edge.Answer) { d.registry.Remove(a) }
+
+// Lineages implements admin.Backend.
+func (d *door) Lineages() []edge.LineageStatus {
+	all := d.manager.Lineages()
+	for i := range all {
+		all[i].Sites = d.sitesOf(all[i].Name)
+	}
+	return all
+}
+
+// PutLineage implements admin.Backend.
+func (d *door) PutLineage(ctx context.Context, name string, b edge.Bundle) (edge.LineageStatus, error) {
+	st, err := d.manager.PutLineage(ctx, name, b)
+	switch {
+	case errors.Is(err, acmeglue.ErrLineageUnused):
+		err = fmt.Errorf("%w: %w; name it in a site, as tls: {lineage: %s}, and run edge reload", admin.ErrNotFound, err, name)
+	case errors.Is(err, acmeglue.ErrLineageRefused):
+		err = fmt.Errorf("%w: %w", admin.ErrRefused, err)
+	}
+	st.Sites = d.sitesOf(name)
+	return st, err
+}
+
+// sitesOf lists the sites that use a lineage.
+func (d *door) sitesOf(lineage string) []string {
+	sites := []string{}
+	if l := d.live.Load(); l != nil {
+		for _, s := range l.cfg.Sites {
+			if s.TLS.Lineage == lineage {
+				sites = append(sites, siteName(s))
+			}
+		}
+	}
+	return sites
+}
+
+// StewardReport implements admin.Backend.
+func (d *door) StewardReport(r edge.StewardReport) error { return nil }
 
 // Certificate implements admin.Backend.
 func (d *door) Certificate(name string) (edge.Bundle, error) {

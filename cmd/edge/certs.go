@@ -76,6 +76,10 @@ func certificateSettings(cfg *config.Config, is *issuers) (acmeglue.Settings, er
 			set.Static = append(set.Static, acmeglue.StaticPair{Hosts: s.Hosts, CertFile: s.TLS.Cert, KeyFile: s.TLS.Key})
 			continue
 		}
+		if s.TLS.Lineage != "" {
+			set.Lineages = append(set.Lineages, acmeglue.LineageSite{Lineage: s.TLS.Lineage, Hosts: s.Hosts})
+			continue
+		}
 		plan, err := sitePlan(cfg, s, is)
 		if err != nil {
 			return set, fmt.Errorf("site %s: %w", siteName(s), err)

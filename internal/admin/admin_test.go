@@ -62,6 +62,12 @@ func (f *fake) Certificate(name string) (edge.Bundle, error) {
 	return edge.Bundle{Chain: []byte("chain"), Key: []byte("key")}, nil
 }
 
+func (f *fake) Lineages() []edge.LineageStatus { return nil }
+func (f *fake) PutLineage(context.Context, string, edge.Bundle) (edge.LineageStatus, error) {
+	return edge.LineageStatus{}, ErrNotFound
+}
+func (f *fake) StewardReport(edge.StewardReport) error { return nil }
+
 func start(t *testing.T, o Options) string {
 	t.Helper()
 	if o.Path == "" {

@@ -81,11 +81,13 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&p); err != nil || p.Error == "" {
 			p.Error = res.Status
 		}
-		err := errors.New(p.Error)
-		if res.StatusCode == http.StatusNotFound {
-			err = fmt.Errorf("%w: %s", ErrNotFound, p.Error)
+		switch res.StatusCode {
+		case http.StatusNotFound:
+			return known{ErrNotFound, p.Error}
+		case http.StatusUnprocessableEntity:
+			return known{ErrRefused, p.Error}
 		}
-		return err
+		return errors.New(p.Error)
 	}
 	if out == nil {
 		return nil
@@ -95,6 +97,15 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	}
 	return nil
 }
+
+// known is an error in the words of the server, and of a kind that callers branch on.
+type known struct {
+	kind  error
+	words string
+}
+
+func (k known) Error() string { return k.words }
+func (k known) Unwrap() error { return k.kind }
 
 // explain says what to do about a socket that cannot be reached.
 func (c *Client) explain(err error) error {

@@ -206,6 +206,9 @@ func (s *Server) routes() http.Handler {
 			reply(w, http.StatusOK, Certificate{string(b.Chain), string(b.Key)})
 		}
 	}))
+	mux.HandleFunc("GET /v1/lineages", s.allow(rightAll, s.lineages))
+	mux.HandleFunc("PUT /v1/lineages/{name}", s.allow(rightAll, s.putLineage))
+	mux.HandleFunc("PUT /v1/steward/report", s.allow(rightAll, s.stewardReport))
 	return mux
 }
 
@@ -228,24 +231,32 @@ func (s *Server) allow(need right, h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// maxBody bounds what a caller may send.
+// maxBody bounds what a caller may send as a challenge.
 const maxBody = 64 << 10
+
+// decode reads the body of a request: one object of at most limit bytes, all of
+// whose fields are known.
+func decode(w http.ResponseWriter, r *http.Request, limit int64, to any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(to); err != nil {
+		return err
+	}
+	// Two objects in one body, or more than the limit: neither is taken in part.
+	switch _, err := dec.Token(); err {
+	case nil:
+		return errors.New("one object is expected, and there is more")
+	case io.EOF:
+		return nil
+	default:
+		return err
+	}
+}
 
 func (s *Server) challenge(do func(edge.Answer) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var c Challenge
-		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-		dec.DisallowUnknownFields()
-		err := dec.Decode(&c)
-		if err == nil {
-			// Two challenges in one body, or more than maxBody: neither is taken in part.
-			if _, after := dec.Token(); after == nil {
-				err = errors.New("one object is expected, and there is more")
-			} else if after != io.EOF {
-				err = after
-			}
-		}
-		if err != nil {
+		if err := decode(w, r, maxBody, &c); err != nil {
 			fail(w, http.StatusBadRequest, fmt.Sprintf("challenge: %v", err))
 			return
 		}

@@ -39,7 +39,7 @@ type Listener struct {
 type Site struct {
 	Name  string   `json:"name"`
 	Hosts []string `json:"hosts"`
-	TLS   string   `json:"tls"` // "managed", "on_demand", "static" or "off"
+	TLS   string   `json:"tls"` // "managed", "on_demand", "static", "lineage" or "off"
 	Proxy string   `json:"proxy"`
 }
 
@@ -57,14 +57,24 @@ type Challenge struct {
 	KeyAuth    string             `json:"key_authorization"`
 }
 
-// Certificate is a site's chain and key.
+// Certificate is a chain and its key: of a site, or of a lineage.
 type Certificate struct {
 	Chain string `json:"chain"` // PEM, leaf first
 	Key   string `json:"key"`   // PEM; secret
 }
 
-// ErrNotFound is returned by a Backend for what it does not have.
-var ErrNotFound = errors.New("not found")
+// Lineages is what GET /v1/lineages answers.
+type Lineages struct {
+	Lineages []edge.LineageStatus `json:"lineages"`
+}
+
+// Errors that callers branch on; the client returns them as well.
+var (
+	// ErrNotFound is returned by a Backend for what it does not have, or does not use.
+	ErrNotFound = errors.New("not found")
+	// ErrRefused is returned by a Backend for what it was given and cannot use.
+	ErrRefused = errors.New("refused")
+)
 
 // Backend is what the socket controls. Safe for concurrent use.
 type Backend interface {
@@ -75,4 +85,11 @@ type Backend interface {
 	RemoveChallenge(edge.Answer)
 	// Certificate returns the certificate for a name, or ErrNotFound.
 	Certificate(name string) (edge.Bundle, error)
+	// Lineages lists the lineages that the configuration uses, sorted by name.
+	Lineages() []edge.LineageStatus
+	// PutLineage stores a chain and key and serves them. It returns ErrNotFound for
+	// a lineage that no site uses, ErrRefused for what cannot be served.
+	PutLineage(ctx context.Context, name string, b edge.Bundle) (edge.LineageStatus, error)
+	// StewardReport takes the report of a run of the steward.
+	StewardReport(edge.StewardReport) error
 }

@@ -44,9 +44,10 @@ func (l *loader) check() {
 	c := &l.cfg
 	l.checkListeners()
 	l.checkCAs("acme.ca", c.ACME.CAs)
-	l.checkChallenges("acme.challenges", c.ACME.Challenges)
-	l.checkDNS()
+	l.checkChallenges("acme.challenges", c.ACME.Challenges, c.ACME.DNS)
+	l.checkDNS("acme.dns", c.ACME.DNS)
 	l.checkSites()
+	l.checkCertificates()
 	l.checkEmail()
 	if !filepath.IsAbs(c.Storage.Dir) {
 		l.bad("storage.dir", "write an absolute path", "%q is relative", c.Storage.Dir)
@@ -203,7 +204,7 @@ func publicCA(directory string) bool {
 	})
 }
 
-func (l *loader) checkChallenges(path string, names []string) {
+func (l *loader) checkChallenges(path string, names []string, dns *DNS) {
 	if len(names) == 0 {
 		l.bad(path, "leave it out for the default", "an empty list")
 	}
@@ -212,19 +213,18 @@ func (l *loader) checkChallenges(path string, names []string) {
 			l.bad(fmt.Sprintf("%s[%d]", path, i), "remove one", "%s is named twice", n)
 		}
 	}
-	if slices.Contains(names, "dns-01") && l.cfg.ACME.DNS == nil {
+	if slices.Contains(names, "dns-01") && dns == nil {
 		l.bad(path, "say in acme.dns who serves the zone", "dns-01 without acme.dns")
 	}
 }
 
-func (l *loader) checkDNS() {
-	d := l.cfg.ACME.DNS
+func (l *loader) checkDNS(path string, d *DNS) {
 	if d == nil {
 		return
 	}
 	need := func(v, name, why string) {
 		if v == "" {
-			l.bad("acme.dns", "add "+name, "%s: %s is missing: %s", d.Provider, name, why)
+			l.bad(path, "add "+name, "%s: %s is missing: %s", d.Provider, name, why)
 		}
 	}
 	switch d.Provider {
@@ -235,20 +235,20 @@ func (l *loader) checkDNS() {
 		need(d.KeyName, "key_name", "the TSIG key")
 		need(d.KeySecret, "key_secret", "the TSIG key")
 		if d.Server != "" {
-			l.hostPort("acme.dns.server", &d.Server, "53")
+			l.hostPort(path+".server", &d.Server, "53")
 		}
-		l.checkBase64("acme.dns.key_secret", d.KeySecret)
+		l.checkBase64(path+".key_secret", d.KeySecret)
 	}
 	for i := range d.Resolvers {
-		l.hostPort(fmt.Sprintf("acme.dns.resolvers[%d]", i), &d.Resolvers[i], "53")
+		l.hostPort(fmt.Sprintf("%s.resolvers[%d]", path, i), &d.Resolvers[i], "53")
 	}
 	if d.OverrideDomain != "" {
 		if _, err := edge.ParseName(strings.TrimPrefix(d.OverrideDomain, "_acme-challenge.")); err != nil {
-			l.bad("acme.dns.override_domain", "", "%v", err)
+			l.bad(path+".override_domain", "", "%v", err)
 		}
 	}
 	if d.PropagationTimeout <= 0 {
-		l.bad("acme.dns.propagation_timeout", "leave it out for two minutes", "no time at all")
+		l.bad(path+".propagation_timeout", "leave it out for two minutes", "no time at all")
 	}
 }
 

@@ -31,9 +31,9 @@ func (l *loader) checkSites() {
 		}
 		l.checkProxy(path+".proxy", &s.Proxy)
 		l.checkTLS(path+".tls", s)
-		obtains = obtains || !s.TLS.Off && s.TLS.Cert == ""
+		obtains = obtains || !s.TLS.Off && s.TLS.Cert == "" && s.TLS.Lineage == ""
 	}
-	if obtains && !l.cfg.ACME.AgreeTOS {
+	if (obtains || len(l.cfg.Certificates) > 0) && !l.cfg.ACME.AgreeTOS {
 		hint := "write agree_tos: true under acme once you have read them"
 		if len(l.files) == 0 {
 			hint = "add --agree-tos once you have read them"
@@ -101,7 +101,11 @@ func (l *loader) checkTLS(path string, s *Site) {
 		}
 		return
 	}
-	if t.Cert != "" || t.Key != "" {
+	switch {
+	case t.Lineage != "":
+		l.checkLineage(path, s)
+		return
+	case t.Cert != "" || t.Key != "":
 		l.checkPair(path, s)
 		return
 	}
@@ -109,7 +113,7 @@ func (l *loader) checkTLS(path string, s *Site) {
 		l.checkCAs(path+".ca", t.CAs)
 	}
 	if t.Challenges != nil {
-		l.checkChallenges(path+".challenges", t.Challenges)
+		l.checkChallenges(path+".challenges", t.Challenges, l.cfg.ACME.DNS)
 	}
 	cas, challenges := t.CAs, t.Challenges
 	if cas == nil {
@@ -118,13 +122,7 @@ func (l *loader) checkTLS(path string, s *Site) {
 	if challenges == nil {
 		challenges = l.cfg.ACME.Challenges
 	}
-	if slices.Contains(challenges, "tls-sni-01") {
-		for _, ca := range cas {
-			if publicCA(ca.Directory) {
-				l.bad(path, "name it in tls.challenges of sites with a private CA only", "tls-sni-01 with the public CA %s", ca.Directory)
-			}
-		}
-	}
+	l.checkSNI01(path, challenges, cas)
 	if d := t.OnDemand; d != nil {
 		l.checkOnDemand(path+".on_demand", d)
 		return
@@ -138,6 +136,18 @@ func (l *loader) checkTLS(path string, s *Site) {
 				"a certificate for %s needs dns-01", h)
 		case isIP(h) && slices.Equal(challenges, []string{"dns-01"}):
 			l.bad(path, "use http-01 or tls-alpn-01", "addresses such as %s cannot be validated by dns-01", h)
+		}
+	}
+}
+
+// checkSNI01 keeps tls-sni-01 away from public CAs.
+func (l *loader) checkSNI01(path string, challenges []string, cas []CA) {
+	if !slices.Contains(challenges, "tls-sni-01") {
+		return
+	}
+	for _, ca := range cas {
+		if publicCA(ca.Directory) {
+			l.bad(path, "name it in the challenges of sites and lineages with a private CA only", "tls-sni-01 with the public CA %s", ca.Directory)
 		}
 	}
 }

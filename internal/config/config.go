@@ -13,6 +13,7 @@ type Config struct {
 	ACME           ACME
 	Storage        Storage
 	Sites          []Site
+	Certificates   []Certificate
 	TrustedProxies []netip.Prefix
 	Limits         Limits
 	Metrics        Metrics
@@ -82,12 +83,25 @@ type Site struct {
 type TLS struct {
 	Off        bool
 	Cert, Key  string // static pair, both or none
+	Lineage    string // that the steward puts through the admin socket; "": none
 	OnDemand   *OnDemand
 	CAs        []CA     // nil: those of acme
 	Challenges []string // nil: those of acme
 	KeyType    string   // "": that of acme
 	Profile    string
 	MinVersion string // "1.2" (default) or "1.3"
+}
+
+// Certificate is one entry of certificates: a lineage that the steward keeps issued.
+type Certificate struct {
+	Name       string   // of the lineage; passes edge.CheckLineageName
+	Hosts      []string // normalised, each once; "*.x" allowed; IP addresses allowed
+	CAs        []CA     // nil: those of acme
+	Challenges []string // nil: those of acme
+	DNS        *DNS     // nil: that of acme
+	KeyType    string   // "": that of acme
+	Profile    string
+	Pos        Pos // of the entry, for messages
 }
 
 // OnDemand is permission to obtain certificates at the first handshake.

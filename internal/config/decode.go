@@ -61,7 +61,7 @@ func (l *loader) requireTop(path string) {
 	if _, ok := l.pos["version"]; !ok {
 		l.errs = append(l.errs, &Error{Pos: Pos{File: path}, Message: "version is missing", Hint: "begin the file with version: 1"})
 	}
-	if len(l.cfg.Sites) == 0 {
+	if len(l.cfg.Sites)+len(l.cfg.Certificates) == 0 {
 		l.errs = append(l.errs, &Error{Pos: Pos{File: path}, Message: "no site is configured", Hint: "add one under sites, with hosts and proxy"})
 	}
 }
@@ -177,6 +177,9 @@ func (l *loader) decode(f *file, root *yaml.Node) {
 	for _, s := range v.get("sites").items(len(c.Sites)) {
 		l.decodeSite(s)
 	}
+	for _, c := range v.get("certificates").items(len(c.Certificates)) {
+		l.decodeCertificate(c)
+	}
 	for _, p := range v.get("trusted_proxies").items(len(c.TrustedProxies)) {
 		l.decodePrefix(p)
 	}
@@ -221,18 +224,25 @@ func (l *loader) decodeACME(v value) {
 	}
 	v.once("challenges").texts(&a.Challenges)
 	v.once("key_type").text(&a.KeyType)
-	if d := v.once("dns"); d.n != nil {
-		a.DNS = &DNS{KeyAlgorithm: "hmac-sha256", PropagationTimeout: 2 * time.Minute}
-		d.get("provider").text(&a.DNS.Provider)
-		l.secret(d.get("api_token"), &a.DNS.APIToken)
-		d.get("server").text(&a.DNS.Server)
-		d.get("key_name").text(&a.DNS.KeyName)
-		d.get("key_algorithm").text(&a.DNS.KeyAlgorithm)
-		l.secret(d.get("key_secret"), &a.DNS.KeySecret)
-		d.get("override_domain").text(&a.DNS.OverrideDomain)
-		d.get("resolvers").texts(&a.DNS.Resolvers)
-		d.get("propagation_timeout").duration(&a.DNS.PropagationTimeout)
+	a.DNS = l.decodeDNS(v.once("dns"), a.DNS)
+}
+
+// decodeDNS returns what is written, or the default where nothing is.
+func (l *loader) decodeDNS(v value, def *DNS) *DNS {
+	if v.n == nil {
+		return def
 	}
+	d := &DNS{KeyAlgorithm: "hmac-sha256", PropagationTimeout: 2 * time.Minute}
+	v.get("provider").text(&d.Provider)
+	l.secret(v.get("api_token"), &d.APIToken)
+	v.get("server").text(&d.Server)
+	v.get("key_name").text(&d.KeyName)
+	v.get("key_algorithm").text(&d.KeyAlgorithm)
+	l.secret(v.get("key_secret"), &d.KeySecret)
+	v.get("override_domain").text(&d.OverrideDomain)
+	v.get("resolvers").texts(&d.Resolvers)
+	v.get("propagation_timeout").duration(&d.PropagationTimeout)
+	return d
 }
 
 func (l *loader) decodeCAs(v value) []CA {
@@ -296,6 +306,7 @@ func (l *loader) decodeTLS(v value, t *TLS) {
 	}
 	v.get("cert").text(&t.Cert)
 	v.get("key").text(&t.Key)
+	v.get("lineage").text(&t.Lineage)
 	for _, p := range []*string{&t.Cert, &t.Key} {
 		if *p != "" {
 			*p = beside(v.f.path, *p)
@@ -316,4 +327,17 @@ func (l *loader) decodeTLS(v value, t *TLS) {
 	v.get("key_type").text(&t.KeyType)
 	v.get("profile").text(&t.Profile)
 	v.get("min_version").text(&t.MinVersion)
+}
+
+func (l *loader) decodeCertificate(v value) {
+	c := Certificate{Pos: v.f.pos(v.n), DNS: l.decodeDNS(v.get("dns"), nil)}
+	v.get("name").text(&c.Name)
+	v.get("hosts").texts(&c.Hosts)
+	if ca := v.get("ca"); ca.n != nil {
+		c.CAs = l.decodeCAs(ca)
+	}
+	v.get("challenges").texts(&c.Challenges)
+	v.get("key_type").text(&c.KeyType)
+	v.get("profile").text(&c.Profile)
+	l.cfg.Certificates = append(l.cfg.Certificates, c)
 }

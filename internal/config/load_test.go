@@ -139,7 +139,7 @@ func TestMistakes(t *testing.T) {
 		"unknown key":         {top("storrage: {dir: /x}"), ":6:1", "did you mean storage?"},
 		"unknown in site":     {site("    prox: x\n"), ":6:5", "did you mean proxy?"},
 		"later key":           {site("    routes: []\n"), ":6:5", "does not have routes yet"},
-		"later section":       {top("certificates: []"), ":6:1", "does not have lineages yet"},
+		"later section":       {top("pools: []"), ":6:1", "does not have upstream pools yet"},
 		"twice":               {top("version: 1"), ":6:1", "written twice, first in line 1"},
 		"anchor":              {top("storage: &a {dir: /x}"), ":6:10", "anchors and aliases"},
 		"alias bomb":          {"a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n" + minimal, ":1:1", "unknown key a"},

@@ -77,6 +77,31 @@ func caForms() []key {
 	}
 }
 
+// dnsKey is acme.dns, and what one lineage has instead.
+func dnsKey(doc string) key {
+	return obj("dns", doc,
+		must(of(str("provider", "", "who serves the zone"), "cloudflare", "rfc2136")),
+		key{name: "api_token", kind: kSecret, doc: "cloudflare: API token with Zone.DNS:Edit and Zone.Zone:Read"},
+		str("server", "", "rfc2136: `host:port` of the primary name server"),
+		str("key_name", "", "rfc2136: name of the TSIG key"),
+		of(str("key_algorithm", "hmac-sha256", "rfc2136: algorithm of the TSIG key"), "hmac-sha256", "hmac-sha512", "hmac-sha1"),
+		key{name: "key_secret", kind: kSecret, doc: "rfc2136: the TSIG key, base64"},
+		str("override_domain", "", "write the records here: the target of a CNAME at `_acme-challenge`"),
+		list("resolvers", "the system's", "resolvers by which zones are found and records are checked, `host:port`", text()),
+		dur("propagation_timeout", "2m", "how long to wait until the authoritative servers show a record"))
+}
+
+func certificateKey() key {
+	return obj("", "",
+		must(str("name", "", "name of the lineage, as certbot's `--cert-name`")),
+		must(list("hosts", "", "names of the certificate: exact, `*.suffix`, or an IP address", text())),
+		list("challenges", "", "instead of `acme.challenges`", of(text(), challengeNames...)),
+		dnsKey("instead of `acme.dns`"),
+		of(str("key_type", "", "instead of `acme.key_type`"), keyTypes...),
+		oneOf("ca", "", "instead of `acme.ca`", caForms()...),
+		str("profile", "", "instead of the profile of the CA"))
+}
+
 // topKeys is the configuration, version 1.
 func topKeys() []key {
 	return []key{
@@ -90,19 +115,11 @@ func topKeys() []key {
 			oneOf("ca", LetsEncrypt, "ACME directory, or a list of them, tried in order", caForms()...),
 			list("challenges", "[tls-alpn-01, http-01]", "methods of validation, in order of preference", of(text(), challengeNames...)),
 			of(str("key_type", "p256", "key of the certificates"), keyTypes...),
-			obj("dns", "how DNS-01 records are written",
-				must(of(str("provider", "", "who serves the zone"), "cloudflare", "rfc2136")),
-				key{name: "api_token", kind: kSecret, doc: "cloudflare: API token with Zone.DNS:Edit and Zone.Zone:Read"},
-				str("server", "", "rfc2136: `host:port` of the primary name server"),
-				str("key_name", "", "rfc2136: name of the TSIG key"),
-				of(str("key_algorithm", "hmac-sha256", "rfc2136: algorithm of the TSIG key"), "hmac-sha256", "hmac-sha512", "hmac-sha1"),
-				key{name: "key_secret", kind: kSecret, doc: "rfc2136: the TSIG key, base64"},
-				str("override_domain", "", "write the records here: the target of a CNAME at `_acme-challenge`"),
-				list("resolvers", "the system's", "resolvers by which zones are found and records are checked, `host:port`", text()),
-				dur("propagation_timeout", "2m", "how long to wait until the authoritative servers show a record"))),
+			dnsKey("how DNS-01 records are written")),
 		obj("storage", "where the state is kept",
 			str("dir", "/var/lib/edge", "folder for accounts, keys and certificates, in certmagic's layout")),
-		must(list("sites", "", "what is served", siteKey())),
+		list("sites", "", "what is served; needed unless there are `certificates`", siteKey()),
+		list("certificates", "", "lineages that the steward (`edge renew`) keeps issued in /etc/letsencrypt; one certificate each, of all its hosts", certificateKey()),
 		list("trusted_proxies", "[]", "CIDR prefixes of proxies whose X-Forwarded-* fields are believed", text()),
 		obj("limits", "what one client may do, on every protocol",
 			key{name: "header_bytes", kind: kSize, def: "64KiB", doc: "size of a request head (431)"},
@@ -139,6 +156,7 @@ func siteKey() key {
 			obj("", "",
 				str("cert", "", "PEM file with a chain, leaf first: no certificate is obtained"),
 				str("key", "", "PEM file with the key of `cert`"),
+				str("lineage", "", "name of a lineage that the steward puts through the admin socket: no certificate is obtained"),
 				obj("on_demand", "obtain certificates at the first handshake for a name; needs `ask` or `allow`",
 					str("ask", "", "URL, asked with `?domain=NAME`; 2xx means yes"),
 					list("allow", "", "names: exact, `*.suffix` (one label) or `**.suffix` (one or more)", text()),
@@ -163,7 +181,7 @@ func siteKey() key {
 
 // later are keys that this version of edge knows of, but cannot do yet.
 var later = map[string]string{
-	"routes": "routes", "static": "static files", "deliver": "delivery", "certificates": "lineages", "lineage": "lineages",
+	"routes": "routes", "static": "static files", "deliver": "delivery",
 	"auth": "authentication", "pools": "upstream pools", "compress": "compression", "rate_limit": "rate limits",
 	"tracing": "tracing", "health": "health checks",
 }
@@ -175,6 +193,7 @@ func Schema() []byte {
 	root["title"] = "edge configuration, version 1"
 	props := root["properties"].(map[string]any)
 	props["version"] = map[string]any{"const": 1, "description": "schema version"}
+	root["anyOf"] = []any{map[string]any{"required": []string{"sites"}}, map[string]any{"required": []string{"certificates"}}}
 	b, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		panic(err) // the table holds nothing that JSON cannot say
