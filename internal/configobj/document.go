@@ -1,6 +1,9 @@
 package configobj
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // MaxSize bounds what Parse reads, in bytes. A renewal file has one or two thousand.
 const MaxSize = 1 << 20
@@ -26,6 +29,27 @@ type Section struct {
 	entry             // the header; empty for the root
 	scalars  []*entry // these come before the sections, also in the file
 	sections []*Section
+	keys     map[string]*entry // scalars by name
+	subs     map[string]*Section
+}
+
+// newSection returns an empty section within parent, to which add adds it.
+func newSection(d *Document, parent *Section, header entry) *Section {
+	s := &Section{doc: d, parent: parent, entry: header, keys: map[string]*entry{}, subs: map[string]*Section{}}
+	if parent != nil {
+		s.depth = parent.depth + 1
+	}
+	return s
+}
+
+func (s *Section) put(e *entry) {
+	s.scalars = append(s.scalars, e)
+	s.keys[e.name] = e
+}
+
+func (s *Section) add(sub *Section) {
+	s.sections = append(s.sections, sub)
+	s.subs[sub.name] = sub
 }
 
 // entry is a key with its value, or the header of a section, in its lines. Every
@@ -42,7 +66,7 @@ type entry struct {
 // New returns an empty document.
 func New() *Document {
 	d := &Document{newline: "\n"}
-	d.root = &Section{doc: d}
+	d.root = newSection(d, nil, entry{})
 	return d
 }
 
@@ -117,7 +141,7 @@ func (s *Section) Sections() []string {
 // Get returns a value as it is in the file, without interpolation.
 func (s *Section) Get(key string) (Value, bool) {
 	if e := s.find(key); e != nil {
-		return e.value, true
+		return Value{e.value.List, slices.Clone(e.value.Items)}, true
 	}
 	return Value{}, false
 }
@@ -126,12 +150,7 @@ func (s *Section) find(key string) *entry {
 	if s == nil {
 		return nil
 	}
-	for _, e := range s.scalars {
-		if e.name == key {
-			return e
-		}
-	}
-	return nil
+	return s.keys[key]
 }
 
 // Section returns the section of that name within this one, or nil.
@@ -139,10 +158,5 @@ func (s *Section) Section(name string) *Section {
 	if s == nil {
 		return nil
 	}
-	for _, sub := range s.sections {
-		if sub.name == name {
-			return sub
-		}
-	}
-	return nil
+	return s.subs[name]
 }

@@ -11,8 +11,8 @@ import (
 // Set gives a key a value. Where the key is there, its place and the comments above
 // and behind it stay; where it has that value already, so do its bytes. A new key
 // comes after the last one of the section. What cannot be written in a way that
-// reads back is an error: a value with both kinds of triple quotes, a carriage
-// return before a newline, a list item with both kinds of quotes and a comma.
+// reads back is an error: several lines with both kinds of triple quotes, a carriage
+// return before a newline, a list item of several lines, what is not UTF-8.
 //
 // Get returns the value as it was set. A reader that interpolates, as certbot is,
 // may see something else: see NeedsInterpolation.
@@ -37,7 +37,7 @@ func (s *Section) Set(key string, v Value) error {
 	if old != nil {
 		*old = *e
 	} else {
-		s.scalars = append(s.scalars, e)
+		s.put(e)
 	}
 	return nil
 }
@@ -99,32 +99,54 @@ func (s *Section) AddSection(name string) *Section {
 	if sub := s.Section(name); sub != nil || s == nil || s.find(name) != nil {
 		return sub
 	}
+	depth := s.depth + 1
 	for _, form := range oneLine(name) {
-		probe, err := Parse([]byte("[" + form + "]\n"))
-		if err != nil || strings.Contains(name, "\n") || probe.root.Section(name) == nil {
+		header := entry{name: name, after: s.doc.newline,
+			before: s.doc.lineIndent(s.depth) + strings.Repeat("[", depth) + form + strings.Repeat("]", depth)}
+		if !header.opens(depth) {
 			continue
 		}
-		depth := s.depth + 1
-		sub := &Section{doc: s.doc, parent: s, depth: depth}
-		sub.entry = entry{name: name, after: s.doc.newline,
-			before: s.doc.lineIndent(s.depth) + strings.Repeat("[", depth) + form + strings.Repeat("]", depth)}
-		s.sections = append(s.sections, sub)
+		sub := newSection(s.doc, s, header)
+		s.add(sub)
 		return sub
 	}
 	return nil
 }
 
+// opens reports whether a section's header is read as what it should be. The depth
+// matters: brackets in the name may count among those around it.
+func (e *entry) opens(depth int) bool {
+	var b strings.Builder
+	for n := 1; n < depth; n++ {
+		b.WriteString(strings.Repeat("[", n) + "x" + strings.Repeat("]", n) + "\n")
+	}
+	d, err := Parse([]byte(b.String() + e.before + e.after))
+	if err != nil {
+		return false
+	}
+	s := d.root
+	for range depth {
+		if len(s.sections) != 1 || len(s.scalars) > 0 {
+			return false
+		}
+		s = s.sections[0]
+	}
+	return s.name == e.name && len(s.sections)+len(s.scalars) == 0
+}
+
 // Delete removes a key with the comments above and behind it.
 func (s *Section) Delete(key string) {
-	if s != nil {
+	if s.find(key) != nil {
 		s.scalars = slices.DeleteFunc(s.scalars, func(e *entry) bool { return e.name == key })
+		delete(s.keys, key)
 	}
 }
 
 // DeleteSection removes a section with all that is in it, and the comments above it.
 func (s *Section) DeleteSection(name string) {
-	if s != nil {
+	if s.Section(name) != nil {
 		s.sections = slices.DeleteFunc(s.sections, func(sub *Section) bool { return sub.name == name })
+		delete(s.subs, name)
 	}
 }
 

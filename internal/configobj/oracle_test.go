@@ -31,7 +31,7 @@ def answer(q):
         return {"tree": tree(read(q["text"]))}
     if q["do"] == "lookup":
         section = read(q["text"])
-        for name in q["path"]:
+        for name in q["path"] or []:
             section = dict.__getitem__(section, name)
         v = section[q["key"]]
         return {"value": {"list": isinstance(v, list), "items": v if isinstance(v, list) else [v]}}

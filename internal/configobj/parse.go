@@ -92,7 +92,7 @@ func (p *parser) entry(line string) (problem string) {
 	if p.section.taken(e.name) {
 		return "this key or section is there already"
 	}
-	p.section.scalars = append(p.section.scalars, e)
+	p.section.put(e)
 	return ""
 }
 
@@ -118,10 +118,8 @@ func (p *parser) header(line string, m []int) (problem string) {
 	if parent.taken(name) {
 		return "this key or section is there already"
 	}
-	sub := &Section{doc: p.doc, parent: parent, depth: depth}
-	sub.entry = entry{name: name, above: p.above, before: line[:m[9]], after: line[m[9]:] + p.end()}
-	parent.sections = append(parent.sections, sub)
-	p.section = sub
+	p.section = newSection(p.doc, parent, entry{name: name, above: p.above, before: line[:m[9]], after: line[m[9]:] + p.end()})
+	parent.add(p.section)
 	return ""
 }
 
