@@ -76,7 +76,7 @@ func TestEditsInPlace(t *testing.T) {
 	}
 }
 
-func TestNoNewlineAtTheEnd(t *testing.T) {
+func TestWhereLinesAreAdded(t *testing.T) {
 	for text, want := range map[string]string{"a = b": "a = b\nc = d\n", "a = b\n# end": "a = b\nc = d\n# end", "# only": "# only\nc = d\n", "\ufeff": "\ufeffc = d\n", "a = b\r\na2 = b": "a = b\r\na2 = b\r\nc = d\r\n"} {
 		d := parse(t, text)
 		set(t, d.Root(), "c", String("d"))
@@ -84,7 +84,12 @@ func TestNoNewlineAtTheEnd(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
-	d := parse(t, "[s]\na = b")
+	d := parse(t, "[s]\n  a = b\n\tc = d\n")
+	set(t, d.Root().Section("s"), "e", String("f"))
+	if got, want := string(d.Bytes()), "[s]\n  a = b\n\tc = d\n  e = f\n"; got != want {
+		t.Errorf("indentation: got %q, want %q", got, want)
+	}
+	d = parse(t, "[s]\na = b")
 	set(t, d.Root(), "c", String("d"))
 	d.Root().Section("s").Delete("a")
 	if got, want := string(d.Bytes()), "c = d\n[s]\n"; got != want {

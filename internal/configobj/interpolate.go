@@ -37,37 +37,30 @@ func (s *Section) Lookup(key string) (Value, bool, error) {
 	out := Value{List: v.List, Items: make([]string, len(v.Items))}
 	for n, item := range v.Items {
 		// ConfigObj looks from the section where it began, wherever a reference has led.
-		x := expansion{from: s, open: map[place]bool{}}
-		if out.Items[n] = x.expand(key, item, s); x.problem != "" {
+		x := expansion{from: s, open: map[string]bool{}}
+		if out.Items[n] = x.expand(key, item); x.problem != "" {
 			return Value{}, true, &InterpolationError{key, x.problem}
 		}
 	}
 	return out, true, nil
 }
 
-// place is a key in a section. ConfigObj tells sections apart by their names.
-type place struct {
-	key, section string
-	root         bool
-}
-
 type expansion struct {
 	from       *Section
-	open       map[place]bool // being expanded
+	open       map[string]bool // keys that are being expanded
 	references int
 	problem    string // the first
 }
 
-func (x *expansion) expand(key, value string, in *Section) string {
-	here := place{key, in.name, in.parent == nil}
-	if x.open[here] {
+func (x *expansion) expand(key, value string) string {
+	if x.open[key] {
 		x.fail("it refers to itself by way of " + key)
 	}
 	if x.problem != "" {
 		return ""
 	}
-	x.open[here] = true
-	defer delete(x.open, here)
+	x.open[key] = true
+	defer delete(x.open, key)
 	var out strings.Builder
 	for {
 		m := reference.FindStringSubmatchIndex(value)
@@ -80,8 +73,8 @@ func (x *expansion) expand(key, value string, in *Section) string {
 			break
 		}
 		name := group(value, m, 1)
-		if found, where := x.fetch(name); where != nil {
-			out.WriteString(x.expand(name, found, where))
+		if found, ok := x.fetch(name); ok {
+			out.WriteString(x.expand(name, found))
 		}
 		if out.Len() > maxExpanded {
 			x.fail("it is too long when it is expanded")
@@ -93,26 +86,26 @@ func (x *expansion) expand(key, value string, in *Section) string {
 }
 
 // fetch finds what a reference names.
-func (x *expansion) fetch(name string) (string, *Section) {
+func (x *expansion) fetch(name string) (string, bool) {
 	for s := x.from; s != nil; s = s.parent {
 		v, ok := s.Get(name)
 		if !ok {
 			if _, bad := s.Get("DEFAULT"); bad {
 				x.fail("DEFAULT has to be a section")
-				return "", nil
+				return "", false
 			}
 			v, ok = s.Section("DEFAULT").Get(name)
 		}
 		switch {
 		case ok && v.List:
 			x.fail(fmt.Sprintf("%q, which it refers to, is a list", name))
-			return "", nil
+			return "", false
 		case ok:
-			return v.Items[0], s
+			return v.Items[0], true
 		}
 	}
 	x.fail(fmt.Sprintf("there is no %q, which it refers to", name))
-	return "", nil
+	return "", false
 }
 
 func (x *expansion) fail(problem string) {
