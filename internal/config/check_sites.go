@@ -225,7 +225,7 @@ func (l *loader) checkPair(path string, s *Site) {
 }
 
 func (l *loader) checkRoots(path, file string) {
-	data, err := readFile(file)
+	data, err := l.readFile(file)
 	if err != nil {
 		l.bad(path, "", "%s: %v", file, err)
 		return

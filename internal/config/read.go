@@ -47,7 +47,10 @@ func Load(path string) (*Config, error) {
 
 // read adds one file, or the reason why it cannot be added.
 func (l *loader) read(path string) {
-	data, err := readFile(path)
+	data, err := l.readFile(path)
+	if err == errUntrusted {
+		return // reported with what to do
+	}
 	if err != nil {
 		e := &Error{Pos: Pos{File: path}, Message: err.Error()}
 		if err == errNoFile {
@@ -118,10 +121,27 @@ func yamlError(err error) (line int, msg string) {
 	return line, "not valid YAML: " + strings.ReplaceAll(msg, "\n", " ")
 }
 
-// readFile reads a regular file of at most maxFile bytes.
+// readFile reads a regular file of at most maxFile bytes, and for the steward one
+// that it can trust.
+func (l *loader) readFile(path string) ([]byte, error) {
+	if l.trust == nil {
+		return readFile(path)
+	}
+	f, err := l.trust.open(path)
+	if err == errUntrusted {
+		return nil, err
+	}
+	return readOpen(path, f, err)
+}
+
 func readFile(path string) ([]byte, error) {
 	// Without O_NONBLOCK, opening a FIFO would wait for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	return readOpen(path, f, err)
+}
+
+// readOpen reads what was opened, or says why it could not be.
+func readOpen(path string, f *os.File, err error) ([]byte, error) {
 	if err != nil {
 		return nil, explainOpen(path, err)
 	}

@@ -29,7 +29,7 @@ func (l *loader) secret(v value, to *string) {
 		return
 	}
 	path = beside(v.f.path, path)
-	data, err := readFile(path)
+	data, err := l.readFile(path)
 	if err != nil {
 		l.at(v.f, v.n, fmt.Sprintf("%s: secret file %s: %v", v.path, path, err), "")
 		return

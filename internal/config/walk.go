@@ -15,6 +15,7 @@ type loader struct {
 	files []*file
 	errs  Errors
 	cfg   Config
+	trust *trust         // nil: files are read whoever can write them
 	pos   map[string]Pos // of values, by path: "acme.email", "sites[2].hosts[0]"
 }
 
