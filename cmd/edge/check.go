@@ -30,13 +30,22 @@ changes nothing and asks nobody. Exit status 2 means that there are errors.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: valid, %s\n", path, plural(len(cfg.Sites), "site"))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: valid, %s\n", path, contents(cfg))
 			return nil
 		},
 	}
 	configFlag(cmd, &path)
 	outputFlag(cmd, &output)
 	return cmd
+}
+
+// contents counts what a configuration describes.
+func contents(cfg *config.Config) string {
+	s := plural(len(cfg.Sites), "site")
+	if n := len(cfg.Certificates); n > 0 {
+		s += ", " + plural(n, "lineage")
+	}
+	return s
 }
 
 // checkJSON prints the same outcome for machines: the errors, none where valid.

@@ -86,6 +86,9 @@ func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slo
 // build turns a configuration into what the packages take. It reads files, but
 // binds and changes nothing.
 func (d *door) build(cfg *config.Config) (*live, error) {
+	if len(cfg.Sites) == 0 {
+		return nil, errors.New("no site is configured, so that there is nothing to serve; add one under sites, with hosts and proxy")
+	}
 	old := d.live.Load()
 	next := &live{cfg: cfg, loaded: time.Now()}
 	next.issuers = &issuers{

@@ -76,7 +76,11 @@ func printStatus(w io.Writer, s *admin.Status, now time.Time) {
 	}
 	t.Flush()
 	for _, c := range s.Certificates {
-		if c.LastError != "" {
+		switch {
+		case c.LastError == "":
+		case c.Failures == 0 && c.NextAttempt.IsZero(): // nothing is tried here
+			fmt.Fprintf(w, "\n%s: %s\n", c.Name, c.LastError)
+		default:
 			fmt.Fprintf(w, "\n%s: attempt %d failed %s (%s); next attempt %s\n  %s\n", c.Name, c.Failures, when(c.LastAttempt, now), c.LastReason, when(c.NextAttempt, now), c.LastError)
 		}
 	}

@@ -306,7 +306,12 @@ func (l *loader) decodeTLS(v value, t *TLS) {
 	}
 	v.get("cert").text(&t.Cert)
 	v.get("key").text(&t.Key)
-	v.get("lineage").text(&t.Lineage)
+	if n := v.get("lineage"); n.n != nil {
+		n.text(&t.Lineage)
+		if t.Lineage == "" {
+			l.at(n.f, n.n, n.path+": the name is empty", "name a lineage, or leave the key out")
+		}
+	}
 	for _, p := range []*string{&t.Cert, &t.Key} {
 		if *p != "" {
 			*p = beside(v.f.path, *p)
