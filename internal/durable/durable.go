@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Step names one thing that a Writer asks of the file system.
@@ -18,7 +19,15 @@ const (
 	Sync    Step = "sync"     // the content reaches the disk
 	Rename  Step = "rename"   // the new content takes the place of the old
 	SyncDir Step = "sync-dir" // the rename reaches the disk
-	Unlink  Step = "unlink"   // Remove only
+)
+
+// The steps of the other operations.
+const (
+	Unlink  Step = "unlink"  // Remove
+	Link    Step = "link"    // CreateFile: in place of Rename
+	Symlink Step = "symlink" // Relink: the temporary link
+	Mkdir   Step = "mkdir"
+	Rmdir   Step = "rmdir"
 )
 
 // Writer writes and removes files. The zero value is ready to use, and safe for
@@ -35,12 +44,36 @@ type Writer struct {
 // process or the machine stops, path afterwards has its old content (or none,
 // where it did not exist) or the new, whole. An error of the last step alone
 // means that the new content is there, but might not survive a power cut.
-func (w Writer) WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
+func (w Writer) WriteFile(path string, data []byte, mode fs.FileMode) error {
+	return w.write(path, data, Attr{Mode: mode}, w.rename)
+}
+
+// WriteFileAs is WriteFile with an owner. The file has it before it has its name.
+func (w Writer) WriteFileAs(path string, data []byte, attr Attr) error {
+	return w.write(path, data, attr, w.rename)
+}
+
+// CreateFile is WriteFileAs for a path that must not exist: else the error wraps
+// fs.ErrExist, and what is there stays.
+func (w Writer) CreateFile(path string, data []byte, attr Attr) error {
+	return w.write(path, data, attr, w.link)
+}
+
+// Attr are the mode and the owner of a file that is written.
+type Attr struct {
+	Mode  fs.FileMode // whatever the umask
+	Owner *Owner      // nil: the process, and the group that its files have
+}
+
+// Owner is a user and a group; -1 leaves one as it is.
+type Owner struct{ UID, GID int }
+
+func (w Writer) write(path string, data []byte, attr Attr, place func(tmp, path string) error) (err error) {
 	dir := filepath.Dir(path)
 	if err := w.before(Create, path); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
+	f, err := os.CreateTemp(dir, tempPrefix(path)+"*")
 	if err != nil {
 		return err
 	}
@@ -58,7 +91,13 @@ func (w Writer) WriteFile(path string, data []byte, mode fs.FileMode) (err error
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := f.Chmod(mode); err != nil {
+	// In this order: a change of the owner may take bits of the mode away.
+	if attr.Owner != nil {
+		if err := f.Chown(attr.Owner.UID, attr.Owner.GID); err != nil {
+			return err
+		}
+	}
+	if err := f.Chmod(attr.Mode); err != nil {
 		return err
 	}
 	if err := w.before(Sync, path); err != nil {
@@ -70,15 +109,42 @@ func (w Writer) WriteFile(path string, data []byte, mode fs.FileMode) (err error
 	if err := f.Close(); err != nil {
 		return err
 	}
+	if err := place(f.Name(), path); err != nil {
+		return err
+	}
+	f = nil // in its place: nothing to tidy up any more
+	return w.syncDir(dir, path)
+}
+
+func (w Writer) rename(tmp, path string) error {
 	if err := w.before(Rename, path); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	return os.Rename(tmp, path)
+}
+
+func (w Writer) link(tmp, path string) error {
+	if err := w.before(Link, path); err != nil {
 		return err
 	}
-	f = nil // renamed: nothing to tidy up any more
-	return w.syncDir(dir, path)
+	if err := os.Link(tmp, path); err != nil {
+		return err
+	}
+	return os.Remove(tmp)
 }
+
+// maxTemp bounds how much of a name a temporary one repeats: names have 255 bytes.
+const maxTemp = 200
+
+// tempPrefix is what the names of temporary files for path begin with.
+func tempPrefix(path string) string {
+	base := filepath.Base(path)
+	return "." + base[:min(len(base), maxTemp)] + ".tmp-"
+}
+
+// IsTemp reports whether name, in the folder of path, is that of a temporary file
+// for path: a process that was killed left it behind.
+func IsTemp(name, path string) bool { return strings.HasPrefix(name, tempPrefix(path)) }
 
 // Remove deletes the file at path for good. A file that is not there is no error.
 func (w Writer) Remove(path string) error {
