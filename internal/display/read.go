@@ -102,7 +102,7 @@ func readLine(ctx context.Context, in, ended int, deadline time.Time) (string, e
 			continue
 		case err == nil && n == 0 && len(line) > 0:
 			return string(line), nil
-		case err == nil && n == 0, errors.Is(err, unix.EIO): // EIO: the terminal is gone
+		case err == nil && n == 0:
 			return "", io.EOF
 		case err != nil:
 			return "", fmt.Errorf("read from standard input: %w", err)
