@@ -1,0 +1,216 @@
+package certbotcli
+
+import (
+	"io/fs"
+	"math"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// action is what a flag does to the options (argparse: Action).
+type action struct {
+	kind       kind
+	takesValue bool
+	do         func(p *parser, f *Flag, value string) error
+}
+
+// kind is what cli.ini has to know of an action.
+type kind int
+
+const (
+	kindStore kind = iota
+	kindTrue
+	kindFalse
+	kindCount
+	kindConst
+	kindNothing
+	kindAsk // for help or the version
+)
+
+// The actions of the tables.
+var (
+	store         = action{kindStore, true, (*parser).store}
+	storeCount    = action{kindStore, true, (*parser).storeNonNegative}
+	storePath     = action{kindStore, true, (*parser).storePath}
+	storeComment  = action{kindStore, true, (*parser).storeComment}
+	storeDuration = action{kindStore, true, (*parser).storeDuration}
+	storeMode     = action{kindStore, true, (*parser).storeMode}
+	setTrue       = action{kindTrue, false, (*parser).setTrue}
+	setFalse      = action{kindFalse, false, (*parser).setFalse}
+	count         = action{kindCount, false, (*parser).count}
+	nothing       = action{kindNothing, false, (*parser).nothing}
+	askHelp       = action{kindAsk, false, func(*parser, *Flag, string) error { return &HelpRequest{} }}
+	askVersion    = action{kindAsk, false, func(*parser, *Flag, string) error { return &VersionRequest{} }}
+	addDomain     = action{kindStore, true, func(p *parser, _ *Flag, v string) error { _, err := p.addDomains(v); return err }}
+	addIP         = action{kindStore, true, (*parser).addIP}
+	addChallenges = action{kindStore, true, (*parser).addChallenges}
+	oldChallenges = action{kindStore, true, (*parser).oldChallenges}
+	addWebroot    = action{kindStore, true, (*parser).addWebroot}
+	addWebrootMap = action{kindStore, true, (*parser).addWebrootMap}
+	setDeployHook = action{kindStore, true, (*parser).setDeployHook}
+	setRenewHook  = action{kindStore, true, (*parser).setRenewHook}
+	setReason     = action{kindStore, true, (*parser).setReason}
+	readCSR       = action{kindStore, true, (*parser).readCSR}
+)
+
+func addIface(name string) action {
+	return action{kindConst, false, func(p *parser, _ *Flag, _ string) error {
+		p.o.Ifaces = append(p.o.Ifaces, name)
+		return nil
+	}}
+}
+
+func (p *parser) store(f *Flag, value string) error {
+	if f.Choices != nil && !slices.Contains(f.Choices, value) {
+		return p.badChoice(f, value)
+	}
+	field := p.field(f)
+	if field.Kind() == reflect.String {
+		field.SetString(value)
+		return nil
+	}
+	n, ok := parseInt(value)
+	if !ok {
+		return p.argument(f, "invalid int value: "+repr(value))
+	}
+	return p.storeInt(f, n)
+}
+
+func (p *parser) storeInt(f *Flag, n int64) error {
+	field := p.field(f)
+	if field.Type() == reflect.TypeFor[time.Duration]() {
+		limit := int64(math.MaxInt64 / time.Second)
+		n = min(max(n, -limit), limit) * int64(time.Second)
+	}
+	field.SetInt(n)
+	return nil
+}
+
+func (p *parser) storeNonNegative(f *Flag, value string) error {
+	n, ok := parseInt(value)
+	if !ok {
+		return p.argument(f, "value must be an integer")
+	}
+	if n < 0 {
+		return p.argument(f, "value must be non-negative")
+	}
+	return p.storeInt(f, n)
+}
+
+func (p *parser) storePath(f *Flag, value string) error {
+	path, err := filepath.Abs(value)
+	if err != nil {
+		return &RefusedError{err.Error()}
+	}
+	return p.store(f, path)
+}
+
+func (p *parser) storeComment(f *Flag, value string) error {
+	if strings.ContainsAny(value, "()") {
+		return p.argument(f, "may not contain parentheses")
+	}
+	return p.store(f, value)
+}
+
+// storeDuration takes seconds, as certbot's flags do, or Go's way of writing.
+func (p *parser) storeDuration(f *Flag, value string) error {
+	d, err := time.ParseDuration(value)
+	if n, ok := parseInt(value); ok && n <= math.MaxInt64/int64(time.Second) {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	if err != nil || d < 0 {
+		return p.argument(f, "invalid duration: "+repr(value)+" (90, 90s and 2m are)")
+	}
+	p.field(f).SetInt(int64(d))
+	return nil
+}
+
+func (p *parser) storeMode(f *Flag, value string) error {
+	n, err := strconv.ParseUint(strings.TrimPrefix(value, "0o"), 8, 32)
+	if err != nil || n == 0 || n > 0o777 {
+		return p.argument(f, "invalid mode: "+repr(value)+" (octal, 0640 for example)")
+	}
+	p.field(f).Set(reflect.ValueOf(fs.FileMode(n)))
+	return nil
+}
+
+func (p *parser) setTrue(f *Flag, _ string) error  { return p.setBool(f, true) }
+func (p *parser) setFalse(f *Flag, _ string) error { return p.setBool(f, false) }
+
+func (p *parser) setBool(f *Flag, b bool) error {
+	field := p.field(f)
+	switch {
+	case field.Kind() == reflect.Bool:
+		field.SetBool(b)
+	case b:
+		field.Set(reflect.ValueOf(Yes))
+	default:
+		field.Set(reflect.ValueOf(No))
+	}
+	return nil
+}
+
+func (p *parser) count(f *Flag, _ string) error {
+	field := p.field(f)
+	field.SetInt(field.Int() + 1)
+	return nil
+}
+
+func (p *parser) nothing(f *Flag, _ string) error {
+	p.o.Warnings = append(p.o.Warnings, "Use of "+f.Long()+" is deprecated.")
+	return nil
+}
+
+// setDeployHook and setRenewHook refuse two commands for one thing. An empty
+// command counts.
+func (p *parser) setDeployHook(f *Flag, value string) error {
+	if !equal(p.deployHook, p.renewHook) && (p.renewHook == nil || *p.renewHook != value) {
+		return p.argument(f, "conflicts with --renew-hook value")
+	}
+	p.deployHook, p.renewHook = &value, &value
+	p.o.DeployHook, p.o.RenewHook = value, value
+	return nil
+}
+
+func (p *parser) setRenewHook(f *Flag, value string) error {
+	if p.deployHook != nil && *p.deployHook != value {
+		return p.argument(f, "conflicts with --deploy-hook value")
+	}
+	p.renewHook, p.o.RenewHook = &value, value
+	return nil
+}
+
+func equal(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// reasons are those that CAs take from subscribers (RFC 5280 section 5.3.1).
+func reasons() []struct {
+	name string
+	code int
+} {
+	return []struct {
+		name string
+		code int
+	}{{"unspecified", 0}, {"keycompromise", 1}, {"affiliationchanged", 3}, {"superseded", 4}, {"cessationofoperation", 5}}
+}
+
+func reasonNames() []string {
+	var names []string
+	for _, r := range reasons() {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+func (p *parser) setReason(f *Flag, value string) error {
+	for _, r := range reasons() {
+		if r.name == strings.ToLower(value) {
+			p.o.Reason = r.code
+			return nil
+		}
+	}
+	return p.badChoice(f, value)
+}
