@@ -11,8 +11,10 @@ import (
 
 	"github.com/caddyserver/certmagic"
 	"github.com/libdns/cloudflare"
+	"github.com/libdns/libdns"
 	"github.com/libdns/rfc2136"
 	"github.com/mholt/acmez/v3/acme"
+	"go.uber.org/zap"
 
 	"edge"
 )
@@ -98,12 +100,47 @@ func (d *dnsAuthenticator) Types() []edge.ChallengeType { return []edge.Challeng
 
 func (d *dnsAuthenticator) Present(ctx context.Context, batch []edge.Answer) error {
 	for _, a := range batch {
-		if err := d.solver.Present(ctx, dnsChallenge(a)); err != nil {
-			return AnswerFailed(err, a)
+		if d.count(a, 0) == 0 {
+			if err := d.write(ctx, a); err != nil {
+				return AnswerFailed(err, a)
+			}
 		}
 		d.count(a, 1)
 	}
 	return nil
+}
+
+// write makes a record. It may be there already: from a process that was killed and
+// whose order goes on here, or from a request of ours whose answer got lost. Some
+// providers refuse it then, so it is taken away and written anew.
+func (d *dnsAuthenticator) write(ctx context.Context, a edge.Answer) error {
+	err := d.solver.Present(ctx, dnsChallenge(a))
+	if err == nil || d.count(a, 0) > 0 || strings.HasPrefix(err.Error(), "could not determine zone") {
+		return err
+	}
+	if !d.purge(ctx, a) || ctx.Err() != nil {
+		return err
+	}
+	if err = d.solver.Present(ctx, dnsChallenge(a)); err != nil {
+		d.purge(ctx, a)
+	}
+	return err
+}
+
+// purge removes a record by its value, also after the end of ctx, and reports
+// whether there can have been one.
+func (d *dnsAuthenticator) purge(ctx context.Context, a edge.Answer) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	c := dnsChallenge(a)
+	name := firstOf(d.solver.OverrideDomain, c.DNS01TXTRecordName())
+	zone, err := certmagic.FindZoneByFQDN(ctx, zap.NewNop(), name, certmagic.RecursiveNameservers(d.solver.Resolvers))
+	if err != nil {
+		return false
+	}
+	rr := libdns.RR{Type: "TXT", Name: libdns.RelativeName(name+".", zone), Data: c.DNS01KeyAuthorization()}
+	removed, err := d.solver.DNSProvider.DeleteRecords(ctx, zone, []libdns.Record{rr})
+	return err == nil && len(removed) > 0
 }
 
 // count notes that a record was made or is to be removed, and returns how many
@@ -130,8 +167,8 @@ func (d *dnsAuthenticator) Ready(ctx context.Context, batch []edge.Answer) error
 func (d *dnsAuthenticator) Cleanup(ctx context.Context, batch []edge.Answer) error {
 	var errs []error
 	for _, a := range batch {
-		if d.count(a, -1) == 0 {
-			continue // Present failed before it
+		if d.count(a, -1) != 1 {
+			continue // Present failed before it, or another order needs it still
 		}
 		c := dnsChallenge(a)
 		if err := d.solver.CleanUp(ctx, c); err != nil {

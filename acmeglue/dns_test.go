@@ -3,6 +3,7 @@ package acmeglue
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -120,5 +121,79 @@ func TestDNS01Cloudflare(t *testing.T) {
 	var ie *edge.IssueError
 	if !errors.As(err, &ie) || ie.Reason != edge.ReasonDNS || strings.Contains(err.Error(), "token-2") {
 		t.Errorf("wrong token: got %v", err)
+	}
+}
+
+// lossy has requests done and their answers lost.
+type lossy struct {
+	http.RoundTripper
+	lose func(*http.Request) bool
+}
+
+func (l lossy) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := l.RoundTripper.RoundTrip(r)
+	if err == nil && l.lose(r) {
+		res.Body.Close()
+		return nil, errors.New("connection reset by peer")
+	}
+	return res, err
+}
+
+// A record may be there without our knowing it: it neither stops an order nor stays.
+func TestDNS01RecordOfUnknownOrigin(t *testing.T) {
+	d, err := edgetest.NewDNS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	cf := edgetest.NewCloudflare(d, "lost.test", "token-1")
+	t.Cleanup(cf.Close)
+	a := edge.Answer{Type: edge.DNS01, Identifier: edge.Identifier{Type: edge.DNS, Value: "lost.test"}, Token: "t", KeyAuth: "t.k"}
+	lose := 0
+	client := cf.Client()
+	client.Transport = lossy{client.Transport, func(r *http.Request) bool {
+		if r.Method != http.MethodPost || lose == 0 {
+			return false
+		}
+		lose--
+		return true
+	}}
+	open := func() Authenticator {
+		auth, err := NewDNSAuthenticator("dns-cloudflare", DNSOptions{Provider: "cloudflare", APIToken: "token-1", HTTPClient: client, Resolvers: []string{d.Addr()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return auth
+	}
+	name := "_acme-challenge.lost.test"
+	for n, works := range []bool{true, true, false} {
+		lose = n // answers get lost
+		auth := open()
+		if err := auth.Present(t.Context(), []edge.Answer{a}); (err == nil) != works {
+			t.Errorf("%d answers lost: %v", n, err)
+		}
+		if works != (len(d.TXT(name)) == 1) {
+			t.Errorf("%d answers lost: records %v", n, d.TXT(name))
+		}
+		if err := auth.Cleanup(t.Context(), []edge.Answer{a}); err != nil || cf.Records() != 0 || len(d.TXT(name)) != 0 {
+			t.Errorf("%d answers lost: %v, %d records left", n, err, cf.Records())
+		}
+	}
+	// A process that was killed has left it, and another one goes on with its order.
+	if err := open().Present(t.Context(), []edge.Answer{a}); err != nil {
+		t.Fatal(err)
+	}
+	auth := open()
+	if err := auth.Present(t.Context(), []edge.Answer{a}); err != nil {
+		t.Error(err)
+	}
+	// Two orders have the same answer: the record is there for the last of them.
+	if err := auth.Present(t.Context(), []edge.Answer{a}); err != nil {
+		t.Error(err)
+	}
+	for left := 1; left >= 0; left-- {
+		if err := auth.Cleanup(t.Context(), []edge.Answer{a}); err != nil || len(d.TXT(name)) != left || cf.Records() != left {
+			t.Errorf("%v, records %v", err, d.TXT(name))
+		}
 	}
 }
