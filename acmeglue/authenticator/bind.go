@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,7 +91,7 @@ func isRun(ctx context.Context, key serverKey) bool {
 		exe, lerr := os.Readlink(dir + "/exe")
 		args, _ := os.ReadFile(dir + "/cmdline")
 		words := strings.Split(string(args), "\x00")
-		if err == nil && lerr == nil && exe == own && (len(words) < 2 || words[1] != "serve") {
+		if err == nil && lerr == nil && exe == own && !slices.Contains(words, "serve") {
 			return true
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"edge/acmeglue"
+	"edge/internal/configobj"
 )
 
 // maxCredentials is the size of a credentials file in bytes that nobody needs.
@@ -42,11 +43,34 @@ func readCredentials(file, plugin string, warn func(string)) (*credentials, erro
 	if err != nil {
 		return nil, err
 	}
-	values, err := parseINI(string(text))
-	if err != nil {
+	c := &credentials{file, strings.ReplaceAll(plugin, "-", "_") + "_", map[string]string{}}
+	if err := c.parse(text); err != nil {
 		return nil, textError(fmt.Sprintf("Error parsing credentials configuration: %s: %v", file, err))
 	}
-	return &credentials{file, strings.ReplaceAll(plugin, "-", "_") + "_", values}, nil
+	return c, nil
+}
+
+// parse takes the plugin's keys, which are before the first section. It never
+// quotes a value: most are secret.
+func (c *credentials) parse(text []byte) error {
+	doc, err := configobj.Parse(text)
+	if err != nil {
+		return err
+	}
+	for _, key := range doc.Root().Keys() {
+		if !strings.HasPrefix(key, c.prefix) {
+			continue
+		}
+		v, _, err := doc.Root().Lookup(key)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s refers to another key by %%(name)s, as it is read, and that is not there", key)
+		case v.List:
+			return fmt.Errorf("%s is a list; put what has a comma in quotes", key)
+		}
+		c.values[key] = v.Items[0]
+	}
+	return nil
 }
 
 func (c *credentials) get(key string) string { return c.values[c.prefix+key] }
@@ -74,62 +98,6 @@ func (c *credentials) require(needed ...property) error {
 		noun = "properties"
 	}
 	return textError(fmt.Sprintf("Missing %s in credentials configuration file %s:\n * %s", noun, c.file, strings.Join(missing, "\n * ")))
-}
-
-// parseINI reads the part of ConfigObj's syntax that credentials need: the keys
-// before the first section, quotes, comments.
-func parseINI(text string) (map[string]string, error) {
-	values := map[string]string{}
-	text = strings.TrimPrefix(text, "\ufeff")
-	number := 0
-	for line := range strings.Lines(text) {
-		number++
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		if line[0] == '[' {
-			break
-		}
-		key, value, ok := strings.Cut(line, "=")
-		key = unquote(strings.TrimSpace(key))
-		if !ok || key == "" {
-			return nil, fmt.Errorf("line %d: not of the form key = value", number)
-		}
-		if _, twice := values[key]; twice {
-			return nil, fmt.Errorf("line %d: the key %s is there twice", number, key)
-		}
-		value, err := iniValue(strings.TrimSpace(value))
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
-		}
-		values[key] = value
-	}
-	return values, nil
-}
-
-// iniValue takes quotes and a comment off a value.
-func iniValue(s string) (string, error) {
-	if s != "" && (s[0] == '"' || s[0] == '\'') {
-		end := strings.IndexByte(s[1:], s[0])
-		if end < 0 {
-			return "", errors.New("a quote is not closed")
-		}
-		rest := strings.TrimSpace(s[end+2:])
-		if rest != "" && rest[0] != '#' {
-			return "", errors.New("there is something after the closing quote")
-		}
-		return s[1 : end+1], nil
-	}
-	s, _, _ = strings.Cut(s, "#")
-	return strings.TrimSpace(s), nil
-}
-
-func unquote(s string) string {
-	if len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0] {
-		return s[1 : len(s)-1]
-	}
-	return s
 }
 
 const cloudflareTokens = "https://dash.cloudflare.com/?to=/:account/profile/api-tokens"
@@ -170,8 +138,9 @@ func (c *credentials) rfc2136(o *acmeglue.DNSOptions) error {
 		}
 		port = at.Port()
 	}
-	if s := strings.ToLower(c.get("sign_query")); s != "" && s != "true" && s != "false" {
-		return fmt.Errorf("%s: dns_rfc2136_sign_query: %q is neither true nor false", c.file, s)
+	signed := strings.ToLower(c.get("sign_query"))
+	if signed != "" && signed != "true" && signed != "false" {
+		return fmt.Errorf("%s: dns_rfc2136_sign_query: %q is neither true nor false", c.file, signed)
 	}
 	algorithm := strings.ToUpper(c.get("algorithm"))
 	switch algorithm {
@@ -184,7 +153,11 @@ func (c *credentials) rfc2136(o *acmeglue.DNSOptions) error {
 	}
 	o.Provider, o.Server = "rfc2136", netip.AddrPortFrom(ip, port).String()
 	o.KeyName, o.KeySecret, o.KeyAlgorithm = c.get("name"), c.get("secret"), strings.ToLower(algorithm)
-	// The server that takes the updates knows best where its zones begin.
-	o.Resolvers = []string{o.Server}
+	if signed != "true" {
+		// The server that takes the updates knows best where its zones begin. One
+		// that wants questions signed would not say so to us: then it is the
+		// resolvers of this machine who are asked.
+		o.Resolvers = []string{o.Server}
+	}
 	return nil
 }

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"edge"
@@ -23,9 +23,9 @@ const (
 type DNSOptions struct {
 	Plugin      string // Cloudflare or RFC2136
 	Credentials string // --dns-X-credentials: an INI file
-	// Propagation is --dns-X-propagation-seconds: how long to wait at most until
-	// every name server of the zone has the records. Then the CA is asked, seen or
-	// not. Negative: DefaultPropagation.
+	// Propagation is --dns-X-propagation-seconds: how long to wait before the CA is
+	// asked. Negative, the flag was not given: until every name server of the zone
+	// has the records, and no longer than DefaultPropagation.
 	Propagation time.Duration
 
 	Log *slog.Logger
@@ -45,22 +45,25 @@ func DefaultPropagation(plugin string) time.Duration {
 }
 
 // DNS writes TXT records at a provider (certbot: plugins/dns_common.py). Safe for
-// concurrent use. The credentials are read once for each batch, so that a
-// change of the file needs no restart.
+// concurrent use: records are written one after the other. The credentials are read
+// anew for each batch, so that a change of the file needs no restart.
 type DNS struct {
 	o DNSOptions
 
-	mu   sync.Mutex
-	made map[edge.Answer][]acmeglue.Authenticator // who has the record
+	writing chan struct{} // has the token of whoever writes, and guards made
+	made    map[edge.Answer]*record
+}
+
+// record is one that we made. Orders that have the same answer share it.
+type record struct {
+	writer acmeglue.Authenticator
+	uses   int
 }
 
 // NewDNS reads the credentials to see that they can be used.
 func NewDNS(o DNSOptions) (*DNS, error) {
-	if o.Propagation < 0 {
-		o.Propagation = DefaultPropagation(o.Plugin)
-	}
 	o.Log = logger(o.Log)
-	d := &DNS{o: o, made: map[edge.Answer][]acmeglue.Authenticator{}}
+	d := &DNS{o: o, writing: make(chan struct{}, 1), made: map[edge.Answer]*record{}}
 	_, err := d.open(func(text string) { o.Log.Warn(text) })
 	return d, err
 }
@@ -70,7 +73,7 @@ func (d *DNS) open(warn func(string)) (acmeglue.Authenticator, error) {
 	if d.o.Credentials == "" {
 		return nil, fmt.Errorf("%s needs --%s-credentials", d.o.Plugin, d.o.Plugin)
 	}
-	// The time here only bounds the removal of records; Ready does the waiting.
+	// The time here only bounds the removal of a record; Ready does the waiting.
 	o := acmeglue.DNSOptions{HTTPClient: d.o.HTTPClient, PropagationTimeout: time.Minute, Resolvers: d.o.Nameservers}
 	c, err := readCredentials(d.o.Credentials, d.o.Plugin, warn)
 	if err != nil {
@@ -106,50 +109,81 @@ func (d *DNS) Present(ctx context.Context, batch []edge.Answer) error {
 		if a.Type != edge.DNS01 {
 			return acmeglue.AnswerFailed(unable(d, a), a)
 		}
-		if err := writer.Present(ctx, []edge.Answer{a}); err != nil {
+		if err := d.write(ctx, writer, a); err != nil {
 			return err
 		}
-		d.mu.Lock()
-		d.made[a] = append(d.made[a], writer)
-		d.mu.Unlock()
 	}
 	return nil
 }
 
-// Cleanup removes the records that were made.
+func (d *DNS) write(ctx context.Context, writer acmeglue.Authenticator, a edge.Answer) error {
+	select {
+	case d.writing <- struct{}{}:
+		defer func() { <-d.writing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if r := d.made[a]; r != nil {
+		r.uses++
+		return nil
+	}
+	if err := writer.Present(ctx, []edge.Answer{a}); err != nil {
+		return err
+	}
+	d.made[a] = &record{writer, 1}
+	return nil
+}
+
+// Cleanup removes the records that were made, also after the end of ctx: a minute
+// for the whole batch, which is what ctx has, is too short for a provider that is
+// slow and an order with many names. Each removal has a limit of its own.
 func (d *DNS) Cleanup(ctx context.Context, batch []edge.Answer) error {
+	ctx = context.WithoutCancel(ctx)
 	var errs []error
 	for _, a := range batch {
-		d.mu.Lock()
-		var writer acmeglue.Authenticator
-		if list := d.made[a]; len(list) > 0 {
-			writer = list[len(list)-1]
-			if d.made[a] = list[:len(list)-1]; len(list) == 1 {
-				delete(d.made, a)
-			}
-		}
-		d.mu.Unlock()
-		if writer != nil {
-			errs = append(errs, writer.Cleanup(ctx, []edge.Answer{a}))
-		}
+		errs = append(errs, d.remove(ctx, a))
 	}
 	return errors.Join(errs...)
 }
 
-// Ready waits until every name server of the zones has the records, at most for
-// the propagation time. Where that cannot be seen from here, it waits for all of
-// that time, as certbot does. It never fails but by ctx: it is the CA who decides.
+func (d *DNS) remove(ctx context.Context, a edge.Answer) error {
+	d.writing <- struct{}{}
+	defer func() { <-d.writing }()
+	r := d.made[a]
+	if r == nil {
+		return nil // Present came not so far
+	}
+	if r.uses--; r.uses > 0 {
+		return nil
+	}
+	delete(d.made, a)
+	return r.writer.Cleanup(ctx, []edge.Answer{a})
+}
+
+// Ready waits as Propagation says. It never fails but by ctx: it is the CA who
+// decides, and it may see what cannot be seen from here.
 func (d *DNS) Ready(ctx context.Context, batch []edge.Answer) error {
-	limit, cancel := context.WithTimeout(ctx, d.o.Propagation)
+	limit, most := d.o.Propagation, ""
+	if limit < 0 {
+		limit, most = DefaultPropagation(d.o.Plugin), "at most "
+	}
+	if limit == 0 {
+		return nil
+	}
+	d.o.Log.Info(fmt.Sprintf("Waiting %s%d seconds for DNS changes to propagate", most, limit/time.Second))
+	wait, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	d.o.Log.Info(fmt.Sprintf("Waiting at most %d seconds for DNS changes to propagate", d.o.Propagation/time.Second))
-	w := watcher{nameservers: d.o.Nameservers, every: watchEvery}
-	err := w.wait(limit, batch)
+	w := watcher{nameservers: d.o.Nameservers, resolver: net.DefaultResolver, dial: new(net.Dialer).DialContext}
+	err := w.wait(wait, batch)
+	if err == nil && d.o.Propagation > 0 {
+		// Who set a time knows of servers that cannot be seen from here.
+		<-wait.Done()
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		d.o.Log.Warn("the DNS records were not seen everywhere; the CA is asked all the same", "waited", d.o.Propagation, "error", err)
+		d.o.Log.Warn("the DNS records were not seen everywhere; the CA is asked all the same", "waited", limit, "error", err)
 	}
 	return nil
 }

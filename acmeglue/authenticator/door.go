@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -80,13 +77,15 @@ func (d *Door) Present(ctx context.Context, batch []edge.Answer) error {
 		if !slices.Contains(d.types, a.Type) {
 			return acmeglue.AnswerFailed(unable(d, a), a)
 		}
-		err := d.call(ctx, a, d.client.PutChallenge)
+		late, err := call(ctx, a, d.client.PutChallenge)
+		if err == nil || late { // it may have come to the door all the same
+			d.mu.Lock()
+			d.put[a]++
+			d.mu.Unlock()
+		}
 		if err != nil {
 			return acmeglue.AnswerFailed(fmt.Errorf("the front door did not take the answer: %w", err), a)
 		}
-		d.mu.Lock()
-		d.put[a]++
-		d.mu.Unlock()
 	}
 	return nil
 }
@@ -94,102 +93,62 @@ func (d *Door) Present(ctx context.Context, batch []edge.Answer) error {
 // Ready implements acmeglue.Authenticator: the door answers at once.
 func (d *Door) Ready(context.Context, []edge.Answer) error { return nil }
 
-// Cleanup implements acmeglue.Authenticator.
+// Cleanup implements acmeglue.Authenticator. A door that has died has taken its
+// answers with it.
 func (d *Door) Cleanup(ctx context.Context, batch []edge.Answer) error {
 	var errs []error
-	for _, a := range batch {
-		d.mu.Lock()
-		n := d.put[a]
-		if n > 1 {
-			d.put[a] = n - 1
-		} else {
-			delete(d.put, a)
-		}
-		d.mu.Unlock()
-		if n == 0 {
-			continue // it was not put, or not by us
-		}
-		if err := d.call(ctx, a, d.client.RemoveChallenge); err != nil {
+	for _, a := range d.release(batch) {
+		_, err := call(ctx, a, d.client.RemoveChallenge)
+		switch {
+		case err == nil:
+		case d.dead(ctx):
+			return errors.Join(errs...)
+		default:
 			errs = append(errs, fmt.Errorf("the front door still answers %s for %s: %w", a.Type, a.Identifier, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (d *Door) call(ctx context.Context, a edge.Answer, f func(context.Context, edge.Answer) error) error {
+// release lists those of a batch that the door has from us, and counts them as
+// taken back.
+func (d *Door) release(batch []edge.Answer) (put []edge.Answer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, a := range batch {
+		n := d.put[a]
+		if n > 1 {
+			d.put[a] = n - 1
+		} else {
+			delete(d.put, a)
+		}
+		if n > 0 {
+			put = append(put, a)
+		}
+	}
+	return put
+}
+
+// held lists those of a batch that the door has from us.
+func (d *Door) held(batch []edge.Answer) []edge.Answer {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(batch), func(a edge.Answer) bool { return d.put[a] == 0 })
+}
+
+// dead reports whether no door answers; one that is slow is not dead.
+func (d *Door) dead(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	return f(ctx, a)
+	_, _, err := d.client.Listeners(ctx)
+	return err != nil && ctx.Err() == nil
 }
 
-// chosen is a Standalone on a machine that may have a door.
-type chosen struct {
-	*Standalone
-	door *Door
-}
-
-// Choose answers through the front door what a CA comes to the door's ports for,
-// and the rest on listeners of s. Which it is, is found out at each Present: where
-// no door answers, s has it all. It is called standalone either way, as the
-// lineages are that certbot obtained so.
-func Choose(s *Standalone, client DoorClient) acmeglue.Authenticator {
-	return &chosen{s, newDoor(client, s.Types())}
-}
-
-func (c *chosen) Present(ctx context.Context, batch []edge.Answer) error {
-	plain, tls := c.listeners(ctx)
-	own := slices.DeleteFunc(slices.Clone(batch), func(a edge.Answer) bool { return c.covered(a, plain, tls) })
-	through := slices.DeleteFunc(slices.Clone(batch), func(a edge.Answer) bool { return !c.covered(a, plain, tls) })
-	if err := c.Standalone.Present(ctx, own); err != nil {
-		return err
-	}
-	return c.door.Present(ctx, through)
-}
-
-func (c *chosen) listeners(ctx context.Context) (plain, tls []string) {
+// call is one call of the admin socket. late says that nobody knows whether it
+// came to something.
+func call(ctx context.Context, a edge.Answer, f func(context.Context, edge.Answer) error) (late bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	plain, tls, err := c.door.client.Listeners(ctx)
-	if err != nil {
-		c.o.Log.Debug("no front door answers; own listeners are used", "error", err)
-		return nil, nil
-	}
-	return plain, tls
-}
-
-func (c *chosen) covered(a edge.Answer, plain, tls []string) bool {
-	key := c.at(a.Type)
-	if key.tls {
-		plain = tls
-	}
-	return slices.ContainsFunc(plain, func(address string) bool { return holds(address, key.Listen) })
-}
-
-// Cleanup takes back what either of them presented.
-func (c *chosen) Cleanup(ctx context.Context, batch []edge.Answer) error {
-	return errors.Join(c.Standalone.Cleanup(ctx, batch), c.door.Cleanup(ctx, batch))
-}
-
-// holds reports whether a listener of the door stands where a listener of our own
-// would: on the same port, and on the same address or one of them on all.
-func holds(address string, at Listen) bool {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || port != strconv.Itoa(at.Port) {
-		return false
-	}
-	return isAll(host) || isAll(at.Address) || sameAddress(host, at.Address)
-}
-
-func isAll(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "" || err == nil && ip.IsUnspecified()
-}
-
-func sameAddress(a, b string) bool {
-	x, err := netip.ParseAddr(a)
-	y, berr := netip.ParseAddr(b)
-	if err != nil || berr != nil {
-		return a == b
-	}
-	return x.Unmap() == y.Unmap()
+	err = f(ctx, a)
+	return err != nil && ctx.Err() != nil, err
 }

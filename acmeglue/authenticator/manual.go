@@ -27,9 +27,10 @@ const (
 // HookRunner runs people's scripts.
 type HookRunner interface {
 	// Run runs a command line by the shell, with env beside the environment, and
-	// shows its output to people as that of a hook of that kind for
-	// env["CERTBOT_DOMAIN"]. err says that it could not be run; a command that ran
-	// and failed has an exit code.
+	// shows its output and exit code to people as those of a hook of that kind for
+	// env["CERTBOT_DOMAIN"]. It bounds stdout, and finds a way for values that are
+	// too long for an environment. err says that the command could not be run, or
+	// not to its end; one that ran and failed has an exit code.
 	Run(ctx context.Context, kind, shell string, env map[string]string) (stdout string, exit int, err error)
 }
 
@@ -38,9 +39,9 @@ type ManualOptions struct {
 	AuthHook    string // --manual-auth-hook; empty: a person is asked
 	CleanupHook string // --manual-cleanup-hook; empty: none
 	Hooks       HookRunner
-	// KeepGoing is certbot's way with an auth hook that fails: it has warned, and
-	// the CA is asked all the same. Otherwise that is the end, since a validation
-	// that fails counts against the CA's limits.
+	// KeepGoing is certbot's way with an auth hook that fails: a warning, and the
+	// CA is asked all the same. Otherwise that is the end, since a validation that
+	// fails counts against the CA's limits.
 	KeepGoing bool
 
 	In  io.Reader // of the person; nil: nobody is there
@@ -150,7 +151,7 @@ func (m *Manual) present(ctx context.Context, batch []edge.Answer, n int, run *m
 	if err == nil && exit != 0 {
 		err = hookFailed(authHook, a, exit)
 		if m.o.KeepGoing {
-			m.o.Log.Warn(err.Error())
+			m.o.Log.Warn("the auth hook failed, and the CA is asked all the same; --strict-hooks would stop here", "error", err)
 			err = nil
 		}
 	}
@@ -201,8 +202,11 @@ func dnsName(a edge.Answer) string { return "_acme-challenge." + a.Identifier.Va
 func (m *Manual) Ready(context.Context, []edge.Answer) error { return nil }
 
 // Cleanup runs the cleanup hook for each challenge whose auth hook ran, in the
-// same order, with the variables of its own run.
+// same order, with the variables of its own run. Hooks take the time that they
+// take, as certbot's do: for the last of many names the deadline of ctx, which is
+// for all of them together, would be over before its hook has begun.
 func (m *Manual) Cleanup(ctx context.Context, batch []edge.Answer) error {
+	ctx = context.WithoutCancel(ctx)
 	var errs []error
 	for _, a := range batch {
 		m.mu.Lock()

@@ -14,9 +14,10 @@ import (
 	"edge/acmeglue"
 )
 
-// Resolver looks up addresses, as *net.Resolver does.
+// Resolver looks names up, as *net.Resolver does.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+	LookupNS(ctx context.Context, name string) ([]*net.NS, error)
 }
 
 // PreflightOptions say how to look. The zero value looks as a CA would, from here.
@@ -35,14 +36,14 @@ type Verdict string
 // The verdicts. Only WouldFail is a reason to leave the CA alone.
 const (
 	Fine      Verdict = "fine"       // our own answer was seen, or nothing speaks against the name
-	Unknown   Verdict = "unknown"    // it cannot be tried from here
+	Unknown   Verdict = "unknown"    // it cannot be told from here
 	WouldFail Verdict = "would fail" // a CA would not find the answer
 )
 
 // Finding is what Preflight found out about one name.
 type Finding struct {
 	Identifier edge.Identifier
-	Challenge  edge.ChallengeType // that was tried
+	Challenge  edge.ChallengeType // the first that would not fail, else the last; "" where none can be used
 	Verdict    Verdict
 	Problem    string // what was seen, empty where all is well
 	Fix        string // what to do about it
@@ -66,18 +67,17 @@ func (f Findings) Err() error {
 	return &e
 }
 
-// atATime bounds the names that are looked at together.
-const atATime = 8
-
 // Preflight looks whether a CA would find what auth presents, without asking the
 // CA. types are those that the order may use, in order of preference; nil: auth's.
 // It presents answers of its own for a moment and looks for them, except where
 // that would bother a person or run scripts (manual), or can only be told by name
-// servers (DNS-01).
+// servers (DNS-01). Where one type would fail, the next is tried, as the order does.
 //
-// A verdict is WouldFail only where there is no doubt: names that do not exist, or a
-// wrong answer at an address that is ours. From behind NAT or with a resolver of
-// its own a network looks different than from outside; that is Unknown.
+// A verdict is WouldFail only where there is no doubt: a name that the public name
+// servers of its zone do not have, or a wrong answer of each of its addresses, at
+// which from here one arrives as a CA does. From behind NAT, with a resolver of its
+// own, or with a redirect of ports in its kernel, a machine sees another network
+// than the CA; that is Unknown, and Problem says what was seen.
 func Preflight(ctx context.Context, auth acmeglue.Authenticator, types []edge.ChallengeType, ids []edge.Identifier, o PreflightOptions) Findings {
 	if o.Time == 0 {
 		o.Time = 10 * time.Second
@@ -86,69 +86,103 @@ func Preflight(ctx context.Context, auth acmeglue.Authenticator, types []edge.Ch
 	defer cancel()
 	p := newFlight(auth, o)
 	findings := make(Findings, len(ids))
-	var batch []edge.Answer
-	answers := make([]edge.Answer, len(ids))
+	names := make([]*subject, len(ids))
 	for n, id := range ids {
-		kind := chooseType(auth, types, id)
-		findings[n] = Finding{Identifier: id, Challenge: kind, Verdict: Unknown}
-		if kind == edge.DNS01 || kind == "" {
-			continue // the CA looks elsewhere, or the order itself says what is wrong
-		}
-		answers[n] = trial(kind, id)
-		if p.tries {
-			batch = append(batch, answers[n])
-		}
+		findings[n] = Finding{Identifier: id, Verdict: Unknown}
+		names[n] = &subject{id: id, found: &findings[n], kinds: usable(auth, types, id)}
 	}
-	if len(batch) > 0 {
-		defer p.cleanup(ctx, batch)
-		if err := auth.Present(ctx, slices.Clone(batch)); err != nil {
-			return presentFailed(findings, err)
-		}
-	}
-	var wait sync.WaitGroup
-	slots := make(chan struct{}, atATime)
-	for n := range findings {
-		if answers[n].Type == "" {
-			continue
-		}
-		slots <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-slots }()
-			p.look(ctx, answers[n], &findings[n])
+	each(names, func(s *subject) { p.resolve(ctx, s) })
+	for open := names; len(open) > 0; {
+		p.round(ctx, open)
+		open = slices.DeleteFunc(slices.Clone(open), func(s *subject) bool {
+			return s.found.Verdict != WouldFail || len(s.kinds) == 0
 		})
 	}
-	wait.Wait()
 	return findings
 }
 
-// chooseType is the type by which the order will try a name first.
-func chooseType(auth acmeglue.Authenticator, types []edge.ChallengeType, id edge.Identifier) edge.ChallengeType {
+// subject is one name.
+type subject struct {
+	id     edge.Identifier
+	found  *Finding
+	kinds  []edge.ChallengeType // still to be tried
+	ips    []netip.Addr         // where a CA would look; none: noAddr says why
+	noAddr Finding
+	answer edge.Answer // of this round
+}
+
+// usable are the types by which the order will try a name, one after the other.
+func usable(auth acmeglue.Authenticator, types []edge.ChallengeType, id edge.Identifier) []edge.ChallengeType {
 	able := auth.Types()
 	if len(types) == 0 {
 		types = able
 	}
-	for _, t := range types {
-		if slices.Contains(able, t) && !(id.IsWildcard() && t != edge.DNS01) && !(id.Type == edge.IP && t == edge.DNS01) {
-			return t
+	return slices.DeleteFunc(slices.Clone(types), func(t edge.ChallengeType) bool {
+		return !slices.Contains(able, t) || id.IsWildcard() && t != edge.DNS01 || id.Type == edge.IP && t == edge.DNS01
+	})
+}
+
+// atATime bounds the names that are looked at together.
+const atATime = 8
+
+func each(names []*subject, f func(*subject)) {
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, atATime)
+	for _, s := range names {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			f(s)
+		})
+	}
+	wait.Wait()
+}
+
+// round tries the next type of each name.
+func (p *flight) round(ctx context.Context, names []*subject) {
+	var batch []edge.Answer
+	var asked []*subject
+	for _, s := range names {
+		*s.found = Finding{Identifier: s.id, Verdict: Unknown}
+		if len(s.kinds) == 0 {
+			continue // the order itself says what is wrong
+		}
+		kind := s.kinds[0]
+		s.kinds = s.kinds[1:]
+		s.found.Challenge = kind
+		switch {
+		case kind == edge.DNS01: // the CA looks elsewhere
+		case len(s.ips) == 0:
+			s.found.Verdict, s.found.Problem, s.found.Fix = s.noAddr.Verdict, s.noAddr.Problem, s.noAddr.Fix
+		default:
+			s.answer = trial(kind, s.id)
+			asked = append(asked, s)
+			batch = append(batch, s.answer)
 		}
 	}
-	return ""
+	if p.tries && len(batch) > 0 {
+		defer p.cleanup(ctx, batch)
+		if err := p.auth.Present(ctx, slices.Clone(batch)); err != nil {
+			presentFailed(asked, err)
+			return
+		}
+	}
+	each(asked, func(s *subject) { p.look(ctx, s) })
 }
 
 // presentFailed tells of names whose answer cannot be given at all: a port that is
 // taken, a webroot that is missing.
-func presentFailed(findings Findings, err error) Findings {
+func presentFailed(names []*subject, err error) {
 	var by *acmeglue.AuthorizationError
 	if !errors.As(err, &by) {
-		return findings // the order will say so
+		return // the order will say so
 	}
-	for n := range findings {
+	for _, s := range names {
 		at := slices.IndexFunc(by.Failed, func(f acmeglue.FailedAuthorization) bool {
-			return f.Identifier == findings[n].Identifier && f.Challenge == findings[n].Challenge
+			return f.Identifier == s.id && f.Challenge == s.answer.Type
 		})
 		if at >= 0 {
-			findings[n].Verdict, findings[n].Problem, findings[n].Fix = WouldFail, by.Failed[at].Err.Error(), "nothing was ordered"
+			s.found.Verdict, s.found.Problem, s.found.Fix = WouldFail, by.Failed[at].Err.Error(), "nothing was ordered"
 		}
 	}
-	return findings
 }

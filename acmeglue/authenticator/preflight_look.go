@@ -1,23 +1,24 @@
 package authenticator
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"edge"
 	"edge/acmeglue"
+)
+
+const (
+	lookTime = 4 * time.Second // for one address, and for what is asked of name servers
+	mostIPs  = 4               // addresses of each family that are tried
 )
 
 // flight is one Preflight.
@@ -74,211 +75,149 @@ func (p *flight) cleanup(ctx context.Context, batch []edge.Answer) {
 	_ = p.auth.Cleanup(ctx, batch) // what is wrong there, the order's own cleanup says
 }
 
-// look finds out about one name.
-func (p *flight) look(ctx context.Context, a edge.Answer, f *Finding) {
-	ips, ok := p.resolve(ctx, a.Identifier, f)
-	if !ok {
+// resolve finds where a CA would look, IPv6 first as CAs prefer it.
+func (p *flight) resolve(ctx context.Context, s *subject) {
+	if s.id.Type == edge.IP {
+		ip, err := netip.ParseAddr(s.id.Value)
+		if err == nil {
+			s.ips = []netip.Addr{ip}
+		}
+		s.noAddr.Verdict = Unknown
 		return
 	}
-	port := p.o.HTTPPort
-	if a.Type != edge.HTTP01 {
-		port = p.o.TLSPort
+	if !slices.ContainsFunc(s.kinds, func(t edge.ChallengeType) bool { return t != edge.DNS01 }) {
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	name := s.id.Value
+	ips, err := p.o.Resolver.LookupNetIP(ctx, "ip", name+".")
+	if err != nil || len(ips) == 0 {
+		s.noAddr = Finding{Verdict: Unknown, Problem: fmt.Sprintf("%s cannot be looked up from here: %v", name, err), Fix: "see that the resolver of this machine works"}
+		if err == nil || notFound(err) {
+			s.noAddr.Problem = name + " does not exist in the DNS: it has neither an A nor an AAAA record"
+			s.noAddr.Fix = "make a record that leads to this machine, and wait until it is known"
+			if p.missing(ctx, name) {
+				s.noAddr.Verdict = WouldFail
+			}
+		}
+		return
+	}
+	var four []netip.Addr
 	for _, ip := range ips {
-		address := netip.AddrPortFrom(ip, uint16(port)).String()
-		err := p.reach(ctx, a, address)
-		switch {
-		case err == nil:
-			if f.Verdict != WouldFail {
-				f.Verdict = Fine
-			}
-		case ctx.Err() != nil:
-			if f.Verdict != WouldFail {
-				f.Verdict, f.Problem = Unknown, "the time for the check was over before there was an answer from "+address
-			}
-			return
-		default:
-			p.judge(ip, address, err, f)
-		}
-		if f.Verdict == WouldFail {
-			return
+		if ip = ip.Unmap(); ip.Is4() {
+			four = append(four, ip)
+		} else {
+			s.ips = append(s.ips, ip)
 		}
 	}
+	s.ips = append(s.ips[:min(len(s.ips), mostIPs)], four[:min(len(four), mostIPs)]...)
 }
 
-// resolve returns at most one address of each family, IPv6 first, as CAs prefer it.
-func (p *flight) resolve(ctx context.Context, id edge.Identifier, f *Finding) ([]netip.Addr, bool) {
-	if id.Type == edge.IP {
-		ip, err := netip.ParseAddr(id.Value)
-		return []netip.Addr{ip}, err == nil
+// missing reports whether the public name servers of a name's zone know nothing of
+// it. That the resolver of this machine does not is no proof: it may have its own
+// idea of the zone (split DNS).
+func (p *flight) missing(ctx context.Context, name string) bool {
+	servers, err := zoneServers(ctx, p.o.Resolver, name)
+	if err != nil {
+		return false
 	}
-	ips, err := p.o.Resolver.LookupNetIP(ctx, "ip", id.Value+".")
-	var dns *net.DNSError
-	switch {
-	case errors.As(err, &dns) && dns.IsNotFound:
-		f.Verdict = WouldFail
-		f.Problem = id.Value + " does not exist in the DNS: it has neither an A nor an AAAA record"
-		f.Fix = "make a record that leads to this machine, and wait until it is known"
-		return nil, false
-	case err != nil:
-		f.Problem = fmt.Sprintf("%s cannot be looked up from here: %v", id.Value, err)
-		return nil, false
-	}
-	var out []netip.Addr
-	for _, six := range []bool{true, false} {
-		for _, ip := range ips {
-			if ip = ip.Unmap(); ip.Is6() == six {
-				out = append(out, ip)
-				break
+	asked := 0
+	for _, ips := range servers {
+		if slices.ContainsFunc(ips, func(ip netip.Addr) bool { return !isPublic(ip) }) {
+			return false
+		}
+		for _, address := range dnsPorts(ips[:1]) {
+			// A record that leads to another name would be found as well.
+			_, err := askServer(p.o.Dial, address).LookupCNAME(ctx, name+".")
+			if err == nil {
+				return false
+			}
+			if notFound(err) {
+				asked++
 			}
 		}
 	}
-	return out, len(out) > 0
+	return asked > 0 && ctx.Err() == nil
+}
+
+// look finds out about one name, at all of its addresses: which one a CA takes,
+// nobody can tell.
+func (p *flight) look(ctx context.Context, s *subject) {
+	port := p.o.HTTPPort
+	if s.answer.Type != edge.HTTP01 {
+		port = p.o.TLSPort
+	}
+	var doubts, wrong []error
+	for _, ip := range s.ips {
+		err := p.reach(ctx, s.answer, netip.AddrPortFrom(ip, uint16(port)))
+		var w *wrongAnswer
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			doubts = append(doubts, fmt.Errorf("the time for the check was over before %s answered", ip))
+		case errors.As(err, &w) && p.certain(w):
+			wrong = append(wrong, err)
+		case errors.Is(err, context.DeadlineExceeded):
+			doubts = append(doubts, fmt.Errorf("%s port %d does not answer", ip, port))
+		default:
+			doubts = append(doubts, err)
+		}
+	}
+	fine := len(s.ips) - len(wrong) - len(doubts)
+	switch {
+	case len(wrong) == len(s.ips):
+		s.found.Verdict = WouldFail
+	case fine > 0 && len(wrong) == 0:
+		s.found.Verdict = Fine
+		return
+	}
+	worst := append(wrong, doubts...)[0]
+	s.found.Problem, s.found.Fix = worst.Error(), p.fix(worst, s.id, port)
+}
+
+func (p *flight) fix(err error, id edge.Identifier, port int) string {
+	var w *wrongAnswer
+	switch {
+	case errors.As(err, &w):
+		return w.fix
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "start the web server that has port " + strconv.Itoa(port) + ", unless the port is redirected for connections from outside"
+	}
+	return "see that " + id.Value + " leads to this machine and that port " + strconv.Itoa(port) + " can be reached from outside"
 }
 
 // wrongAnswer says that something answered, and not as we would.
-type wrongAnswer struct{ text, fix string }
+type wrongAnswer struct {
+	text, fix string
+	from, to  netip.Addr // of the connection
+	busy      bool       // it may answer otherwise the next time
+	refused   bool       // it may answer others otherwise
+}
 
 func (w *wrongAnswer) Error() string { return w.text }
 
-// judge decides whether what went wrong from here goes wrong from everywhere.
-func (p *flight) judge(ip netip.Addr, address string, err error, f *Finding) {
-	f.Problem = fmt.Sprintf("%s: %v", address, err)
-	f.Fix = "see that " + f.Identifier.Value + " leads to this machine and that its port can be reached from outside"
-	var wrong *wrongAnswer
-	switch {
-	case errors.As(err, &wrong):
-		f.Fix = wrong.fix
-		if p.ours(ip) || p.public(ip) {
-			f.Verdict = WouldFail
-		}
-	case errors.Is(err, syscall.ECONNREFUSED) && p.ours(ip):
-		f.Verdict = WouldFail
-		f.Fix = "start the web server that has the port, or use another authenticator"
-	}
-}
-
-// ours reports whether an address is one of this machine.
-func (p *flight) ours(ip netip.Addr) bool {
-	for _, own := range p.own {
-		if own.WithZone("") == ip {
-			return true
-		}
-	}
-	return ip.IsLoopback()
-}
-
-// public reports whether an address means the same from here and from outside:
-// it is of the public network, and so is one of ours, so that no NAT is between.
-func (p *flight) public(ip netip.Addr) bool {
-	if !isPublic(ip) {
+// certain reports whether what is wrong from here is wrong from everywhere: the
+// address is of the public network, and is ours or is reached from another one of
+// it, so that neither NAT nor a hairpin is between. What answers may still tell
+// strangers, as we are one, from a CA.
+func (p *flight) certain(w *wrongAnswer) bool {
+	if w.busy || !isPublic(w.to) {
 		return false
 	}
-	for _, own := range p.own {
-		if own.Is4() == ip.Is4() && isPublic(own) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.own, w.to) || isPublic(w.from) && !w.refused
 }
 
-var sharedNAT = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
+// special are addresses that are not of the public network, or do not lead where
+// they seem to, and which netip does not know as such.
+var special = []netip.Prefix{
+	netip.MustParsePrefix("100.64.0.0/10"),  // RFC 6598, NAT of providers
+	netip.MustParsePrefix("192.0.0.0/24"),   // RFC 6890
+	netip.MustParsePrefix("198.18.0.0/15"),  // RFC 2544
+	netip.MustParsePrefix("64:ff9b::/96"),   // RFC 6052, NAT64
+	netip.MustParsePrefix("64:ff9b:1::/48"), // RFC 8215
+}
 
 func isPublic(ip netip.Addr) bool {
-	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !sharedNAT.Contains(ip)
-}
-
-// reach looks for the answer at one address.
-func (p *flight) reach(ctx context.Context, a edge.Answer, address string) error {
-	if !p.tries {
-		c, err := p.o.Dial(ctx, "tcp", address)
-		if err != nil {
-			return err
-		}
-		return c.Close()
-	}
-	if a.Type == edge.HTTP01 {
-		return p.get(ctx, a, address)
-	}
-	return p.shake(ctx, a, address)
-}
-
-// get does what a CA does for HTTP-01: redirects are followed, certificates on
-// the way are not looked at.
-func (p *flight) get(ctx context.Context, a edge.Answer, address string) error {
-	first := net.JoinHostPort(a.Identifier.Value, "80")
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-		DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
-			if to == first {
-				to = address
-			}
-			return p.o.Dial(ctx, network, to)
-		},
-	}}
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, challengeURL(a), nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("User-Agent", "edge preflight")
-	res, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode == http.StatusOK && string(bytes.TrimRight(body, "\n\r\t ")) == a.KeyAuth {
-		return nil
-	}
-	at := res.Request.URL.Redacted()
-	w := &wrongAnswer{text: fmt.Sprintf("%s was answered with %s, by something that does not have our challenge file", at, res.Status)}
-	if server := res.Header.Get("Server"); server != "" && len(server) < 80 {
-		w.text += fmt.Sprintf(" (it calls itself %q)", server)
-	}
-	switch {
-	case res.StatusCode == http.StatusOK:
-		w.fix = "the web server answers every path itself; let it give " + edge.HTTP01Prefix + " as files are, without a page around them"
-	default:
-		w.fix = "see that the web server for " + a.Identifier.Value + " gives out what is put to " + edge.HTTP01Prefix + ", and that every A and AAAA record leads to it"
-	}
-	return w
-}
-
-// shake does what a CA does for TLS-ALPN-01 and TLS-SNI-01.
-func (p *flight) shake(ctx context.Context, a edge.Answer, address string) error {
-	conf := &tls.Config{InsecureSkipVerify: true, ServerName: a.Identifier.Value, NextProtos: []string{edge.ALPNProto}}
-	if a.Type == edge.TLSSNI01 {
-		conf.ServerName, conf.NextProtos = edge.SNI01Name(a.KeyAuth), nil
-	} else if a.Identifier.Type == edge.IP {
-		return nil // the server name is a reverse name: nothing that crypto/tls would send
-	}
-	c, err := p.o.Dial(ctx, "tcp", address)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	fix := "see that port " + strconv.Itoa(p.o.TLSPort) + " of " + a.Identifier.Value + " leads to this machine, without a proxy between that ends TLS"
-	conn := tls.Client(c, conf)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		if ctx.Err() == nil && (strings.HasPrefix(err.Error(), "remote error: ") || strings.HasPrefix(err.Error(), "tls: ")) {
-			return &wrongAnswer{"the TLS handshake failed: " + err.Error(), fix}
-		}
-		return err
-	}
-	state := conn.ConnectionState()
-	if a.Type == edge.TLSSNI01 {
-		if state.PeerCertificates[0].VerifyHostname(conf.ServerName) == nil {
-			return nil
-		}
-	} else if state.NegotiatedProtocol == edge.ALPNProto && state.PeerCertificates[0].VerifyHostname(a.Identifier.Value) == nil {
-		return nil
-	}
-	return &wrongAnswer{"it has another certificate than the challenge's", fix}
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(ip) })
 }

@@ -1,14 +1,18 @@
 package authenticator
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,15 +42,18 @@ var (
 	_ Resolver               = (*net.Resolver)(nil)
 )
 
-// freePort returns a port that nobody has just now.
+// freePort returns a port that nobody has just now, from a range that the kernel
+// gives to nobody who does not ask for it.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 10000 + mathrand.IntN(20000)
+		if isFree(port) {
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 func newCA(t testing.TB, o edgetest.CAOptions) *edgetest.CA {
@@ -115,4 +122,26 @@ func identifiers(t testing.TB, names ...string) (ids []edge.Identifier) {
 func answer(t testing.TB, kind edge.ChallengeType, name string) edge.Answer {
 	t.Helper()
 	return trial(kind, identifiers(t, name)[0])
+}
+
+// logged collects a log.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *logged) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

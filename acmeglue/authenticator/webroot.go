@@ -37,8 +37,14 @@ type Webroot struct {
 	o WebrootOptions
 
 	mu      sync.Mutex
-	files   map[edge.Answer][]placed
+	files   map[edge.Answer]*answerFile
 	created []placed // folders, outer before inner
+}
+
+// answerFile is shared by the orders that have the same answer.
+type answerFile struct {
+	placed
+	uses int
 }
 
 // placed is a file or folder that we made.
@@ -51,7 +57,7 @@ type placed struct {
 func NewWebroot(o WebrootOptions) *Webroot {
 	o.Log = logger(o.Log)
 	o.Map = maps.Clone(o.Map)
-	return &Webroot{o: o, files: map[edge.Answer][]placed{}}
+	return &Webroot{o: o, files: map[edge.Answer]*answerFile{}}
 }
 
 // Name implements acmeglue.Authenticator.
@@ -88,7 +94,7 @@ func (w *Webroot) Check(ids ...edge.Identifier) error {
 
 // flag is what the webroot of a name comes from.
 func (w *Webroot) flag(id edge.Identifier) string {
-	if _, ok := w.o.Map[id.Value]; ok {
+	if w.o.Map[strings.TrimPrefix(id.Value, "*.")] != "" {
 		return "--webroot-map or --webroot-path (-w)"
 	}
 	return "--webroot-path (-w)"
@@ -132,16 +138,16 @@ func (w *Webroot) Cleanup(_ context.Context, batch []edge.Answer) error {
 	defer w.mu.Unlock()
 	var errs []error
 	for _, a := range batch {
-		list := w.files[a]
-		if len(list) == 0 {
+		f := w.files[a]
+		if f == nil {
 			continue
 		}
-		last := len(list) - 1
-		if err := list[last].remove(false); err != nil {
-			errs = append(errs, fmt.Errorf("%s/%s was left behind: %w", list[last].root, list[last].path, err))
+		if f.uses--; f.uses > 0 {
+			continue
 		}
-		if w.files[a] = list[:last]; last == 0 {
-			delete(w.files, a)
+		delete(w.files, a)
+		if err := f.remove(false); err != nil {
+			errs = append(errs, fmt.Errorf("%s/%s was left behind: %w", f.root, f.path, err))
 		}
 	}
 	if len(w.files) > 0 {

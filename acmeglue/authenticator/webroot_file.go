@@ -46,7 +46,12 @@ func (w *Webroot) place(rootPath string, a edge.Answer) error {
 		if err != nil {
 			return err
 		}
-		w.files[a] = append(w.files[a], file)
+		if f := w.files[a]; f != nil {
+			f.placed = file
+			f.uses++
+		} else {
+			w.files[a] = &answerFile{file, 1}
+		}
 		return nil
 	}
 }
@@ -80,26 +85,27 @@ func (w *Webroot) tryPlace(root *os.Root, a edge.Answer) (placed, error) {
 	if err != nil {
 		return placed{}, &fs.PathError{Op: "create", Path: name, Err: err}
 	}
-	f := os.NewFile(uintptr(fd), name)
-	if err := fill(f, a.KeyAuth); err != nil {
+	st, err := fill(os.NewFile(uintptr(fd), name), a.KeyAuth)
+	if err != nil {
 		_ = unix.Unlinkat(int(dir.Fd()), a.Token, 0) // the first error says more
 		return placed{}, err
-	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(int(dir.Fd()), a.Token, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return placed{}, &fs.PathError{Op: "stat", Path: name, Err: err}
 	}
 	return placed{root.Name(), name, st.Dev, st.Ino}, nil
 }
 
 // fill writes and closes. The mode is set whatever our umask is: the web server's
 // user has to read the file.
-func fill(f *os.File, content string) error {
-	_, err := io.WriteString(f, content)
+func fill(f *os.File, content string) (st unix.Stat_t, err error) {
+	_, err = io.WriteString(f, content)
 	if err == nil {
-		err = f.Chmod(fileMode)
+		err = unix.Fstat(int(f.Fd()), &st)
 	}
-	return errors.Join(err, f.Close())
+	if err == nil && st.Mode&0o777 != fileMode {
+		if cerr := f.Chmod(fileMode); st.Mode&0o004 == 0 {
+			err = cerr // else it can be read all the same
+		}
+	}
+	return st, errors.Join(err, f.Close())
 }
 
 // mkdir makes one folder, if it is not there, with the owner and group of the
@@ -119,7 +125,7 @@ func (w *Webroot) mkdir(root *os.Root, name string) error {
 		return explainLink(err)
 	}
 	at, temp := int(parent.Fd()), ".edge-"+rand.Text()
-	if err := unix.Mkdirat(at, temp, 0o700); err != nil {
+	if err := unix.Mkdirat(at, temp, dirMode); err != nil {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: err}
 	}
 	st, err := w.adopt(root, at, temp)
@@ -132,11 +138,23 @@ func (w *Webroot) mkdir(root *os.Root, name string) error {
 	if err != nil {
 		_ = unix.Unlinkat(at, temp, unix.AT_REMOVEDIR) // the first error says more
 		if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTEMPTY) {
-			return nil // another process was faster
+			return dangling(root, name) // or another process was faster
 		}
 		return &fs.PathError{Op: "mkdir", Path: name, Err: err}
 	}
 	w.created = append(w.created, placed{root.Name(), name, st.Dev, st.Ino})
+	return nil
+}
+
+// dangling is an error where name is a symbolic link to what is not there.
+func dangling(root *os.Root, name string) error {
+	info, err := root.Lstat(name)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return nil
+	}
+	if _, err := root.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is a symbolic link to a folder that does not exist; make that, or remove the link", name)
+	}
 	return nil
 }
 
@@ -153,13 +171,26 @@ func (w *Webroot) adopt(root *os.Root, at int, name string) (st unix.Stat_t, err
 	}
 	// Whoever owns the webroot may have put another folder in the place of ours.
 	// One with something in it is not ours, and not to be given away.
-	if _, err := dir.ReadDir(1); !errors.Is(err, io.EOF) || int(st.Uid) != os.Geteuid() {
+	if _, err := dir.ReadDir(1); !errors.Is(err, io.EOF) {
 		return st, errors.New("somebody else has just replaced the folder that was made")
 	}
-	if err := own(root, dir); err != nil {
-		w.o.Log.Warn("Unable to change owner and uid of webroot directory", "webroot", root.Name(), "error", err)
+	if int(st.Uid) != os.Geteuid() {
+		// NFS, CIFS and FUSE give it to whom they like. Its mode is theirs as well.
+		w.unowned(root, errors.New("the file system has given it to another user"))
+		return st, nil
 	}
-	return st, dir.Chmod(dirMode)
+	if err := own(root, dir); err != nil {
+		w.unowned(root, err)
+	}
+	if err := dir.Chmod(dirMode); err != nil {
+		w.unowned(root, err)
+	}
+	return st, nil
+}
+
+// unowned is a warning of certbot's, word for word.
+func (w *Webroot) unowned(root *os.Root, err error) {
+	w.o.Log.Warn("Unable to change owner and uid of webroot directory", "webroot", root.Name(), "error", err)
 }
 
 // openDir opens a folder below the webroot, and nothing else: no pipe that a
