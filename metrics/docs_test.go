@@ -58,6 +58,8 @@ configuration in force; 503 while starting and draining). Beside the metrics bel
 
 Labels are bounded whatever clients send: sites are configured names (` + "`_other`" + ` for requests of no site), methods, codes and protocols are
 from closed sets. Series of one certificate are kept for the thousand that end soonest, and go when the certificate goes.
+What begins with ` + "`edge_steward_` or `edge_lineage_`" + ` is reported by the steward (` + "`edge renew`" + ` and its like) at the end of a run: to the door where
+one runs, and, where it is told to, into a file for the node exporter's textfile collector.
 Alert rules that use them, with tests: [deploy/prometheus](../deploy/prometheus/alerts.yml).
 
 | metric | labels | meaning |

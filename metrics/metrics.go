@@ -34,6 +34,7 @@ type Metrics struct {
 	acme     acmeMetrics
 	storage  storageMetrics
 	reload   reloadMetrics
+	Steward  *Steward // what runs of the steward reported
 }
 
 // New returns metrics with a registry of their own.
@@ -54,6 +55,8 @@ func New(o Options) *Metrics {
 	m.acme = newACMEMetrics(m)
 	m.storage = newStorageMetrics(m)
 	m.reload = newReloadMetrics(m)
+	m.Steward = NewSteward()
+	m.MustRegister(m.Steward)
 	m.MustRegister(&snapshot{o: m.o})
 	return m
 }

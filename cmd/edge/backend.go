@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sort"
 
@@ -111,8 +112,27 @@ func (d *door) sitesOf(lineage string) []string {
 	return sites
 }
 
-// StewardReport implements admin.Backend.
-func (d *door) StewardReport(r edge.StewardReport) error { return nil }
+// reportsKey is where the metrics of the steward's runs are stored.
+const reportsKey = "edge/steward.prom"
+
+// StewardReport implements admin.Backend. What was reported outlives the process:
+// otherwise a restart would end an alert, and nothing else.
+func (d *door) StewardReport(r edge.StewardReport) error {
+	d.metrics.Steward.Report(r)
+	if err := d.storage.Store(context.Background(), reportsKey, d.metrics.Steward.Text()); err != nil {
+		return fmt.Errorf("the report is in the metrics, but was not stored: %w", err)
+	}
+	return nil
+}
+
+// recallReports takes up what was reported to an earlier process.
+func (d *door) recallReports() {
+	text, err := d.storage.Load(context.Background(), reportsKey)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.log.Warn("the reports of the steward cannot be read; their metrics begin anew", "file", reportsKey, "error", err)
+	}
+	d.metrics.Steward.Restore(text)
+}
 
 // Certificate implements admin.Backend.
 func (d *door) Certificate(name string) (edge.Bundle, error) {

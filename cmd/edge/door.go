@@ -69,6 +69,7 @@ func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slo
 		Ready:           d.readiness,
 	})
 	d.storage = acmeglue.ObserveStorage(files, d.metrics)
+	d.recallReports()
 	d.registry = acmeglue.NewRegistry()
 	d.manager = acmeglue.NewManager(acmeglue.ManagerOptions{
 		Storage:  d.storage,
