@@ -14,10 +14,7 @@ import (
 // what, and what does not go together (helpful.py: parse_args, configuration.py).
 func (p *parser) finish() error {
 	o := p.o
-	if p.oldChallengeTypes != nil && len(o.PrefChallenges) == 0 {
-		o.PrefChallenges = p.oldChallengeTypes
-		o.source["pref_challs"] = o.source["standalone_supported_challenges"]
-	}
+	p.settle()
 	if o.Verb == "renew" {
 		if p.domainsInFile { // they are for other verbs
 			o.Domains, p.seen = nil, map[string]bool{}
@@ -62,6 +59,24 @@ func (p *parser) finish() error {
 	o.CloudflareCredentials, o.RFC2136Credentials = o.env.expandUser(o.CloudflareCredentials), o.env.expandUser(o.RFC2136Credentials)
 	return absolute(&o.ConfigDir, &o.WorkDir, &o.LogsDir, &o.CertPath, &o.FullchainPath, &o.ChainPath,
 		&o.CloudflareCredentials, &o.RFC2136Credentials)
+}
+
+// settle turns old ways to say something into the present ones.
+func (p *parser) settle() {
+	o := p.o
+	if p.oldChallengeTypes != nil && len(o.PrefChallenges) == 0 {
+		o.PrefChallenges = p.oldChallengeTypes
+		o.source["pref_challs"] = o.source["standalone_supported_challenges"]
+	}
+	for dest, plugin := range map[string]string{"authenticator": o.Authenticator, "installer": o.Installer} {
+		if plugin == "" { // said to be empty, it is not said
+			delete(o.source, dest)
+		}
+	}
+	if o.Verb == "register" && o.UpdateRegistration {
+		o.Verb = "update_account"
+		o.Warnings = append(o.Warnings, "register --update-registration is called update_account now.")
+	}
 }
 
 // useTestServer is --staging or --dry-run:

@@ -52,19 +52,16 @@ func (p *parser) configure(words []word) ([]word, error) {
 // then the others from the last on.
 func (p *parser) openFiles(words []word) ([]*INI, error) {
 	var files []*INI
-	only := newParser(p.schema, &Options{env: p.o.env, source: map[string]Source{}}, p.flags[1:2])
-	if _, err := only.run(words); err == nil || only.o.ConfigFile != "" {
-		if path := p.o.env.expandUser(only.o.ConfigFile); path != "" {
-			data, err := readFile(path)
-			if err != nil {
-				return nil, p.usage(fmt.Sprintf("Unable to open config file: %s. Error: %s", path, reason(err)))
-			}
-			ini, err := ParseINI(path, data)
-			if err != nil {
-				return nil, p.usage(err.Error())
-			}
-			files = append(files, ini)
+	if path := p.o.env.expandUser(p.named(words)); path != "" {
+		data, err := readFile(path)
+		if err != nil {
+			return nil, p.usage(fmt.Sprintf("Unable to open config file: %s. Error: %s", path, reason(err)))
 		}
+		ini, err := ParseINI(path, data)
+		if err != nil {
+			return nil, p.usage(err.Error())
+		}
+		files = append(files, ini)
 	}
 	for _, path := range slices.Backward(p.o.env.configFiles()) {
 		path = p.o.env.expandUser(path)
@@ -82,6 +79,15 @@ func (p *parser) openFiles(words []word) ([]*INI, error) {
 		files = append(files, ini)
 	}
 	return files, nil
+}
+
+// named is the file of --config, as a parser that knows nothing else sees it: not
+// within a cluster, but also where --co is short for more.
+func (p *parser) named(words []word) string {
+	i := slices.IndexFunc(p.flags, func(f Flag) bool { return f.Dest == "config_file" })
+	only := newParser(p.schema, &Options{env: p.o.env, source: map[string]Source{}}, p.flags[i:i+1])
+	_, _ = only.run(words) // what is wrong is said when all is read
+	return only.o.ConfigFile
 }
 
 // settings are the lines that set something: of equal keys the last, at the place

@@ -1,7 +1,6 @@
 package certbotcli
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -64,6 +63,20 @@ func (p *parser) readCSR(f *Flag, value string) error {
 	return nil
 }
 
+// derOf is the request in a file that is DER, or PEM with perhaps more in it.
+func derOf(content []byte) []byte {
+	for rest := content; ; {
+		block, after := pem.Decode(rest)
+		if block == nil {
+			return content
+		}
+		if strings.HasSuffix(block.Type, "CERTIFICATE REQUEST") {
+			return block.Bytes
+		}
+		rest = after
+	}
+}
+
 // useCSR takes the names from the request, which must be those that were asked
 // for, if any were (certbot: handle_csr).
 func (p *parser) useCSR() error {
@@ -74,10 +87,7 @@ func (p *parser) useCSR() error {
 	if o.AllowSubsetOfNames {
 		return &RefusedError{"--allow-subset-of-names cannot be used with --csr"}
 	}
-	c.DER = c.content
-	if block, _ := pem.Decode(c.content); block != nil && bytes.Contains(c.content, []byte("CERTIFICATE REQUEST")) {
-		c.DER = block.Bytes
-	}
+	c.DER = derOf(c.content)
 	req, err := x509.ParseCertificateRequest(c.DER)
 	if err != nil {
 		return &RefusedError{"Failed to parse CSR file: " + c.Path}
@@ -91,7 +101,11 @@ func (p *parser) useCSR() error {
 		if err != nil {
 			return err
 		}
-		c.Domains = append(c.Domains, added...)
+		for _, d := range added {
+			if !slices.Contains(c.Domains, d) {
+				c.Domains = append(c.Domains, d)
+			}
+		}
 	}
 	for _, ip := range req.IPAddresses {
 		c.IPs = append(c.IPs, ip.String())

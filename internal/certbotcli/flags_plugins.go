@@ -89,7 +89,7 @@ func ownFlags() []Flag {
 		{Names: on("--no-strict-hooks"), Dest: "strict_hooks", act: setFalse, Topics: on("edge", "renew"),
 			Help: "warn only about a deploy- or post-hook that fails, as certbot"},
 		{Names: on("--on-failure-hook"), act: store, Topics: on("edge", "renew"),
-			Help: "command for the shell after an order that failed; it gets FAILED_LINEAGE, FAILED_DOMAINS and the error"},
+			Help: "command for the shell after an order that failed; it gets EDGE_FAILED_LINEAGE, FAILED_DOMAINS and EDGE_ERROR"},
 		{Names: on("--key-group"), Arg: "GROUP", act: store, Topics: on("edge", "security"), Help: "group that private keys belong to"},
 		{Names: on("--key-mode"), Arg: "MODE", act: storeMode, Topics: on("edge", "security"), Help: "mode of private keys, octal: 0640"},
 		{Names: on("-o", "--output"), act: store, Choices: on("text", "json"), Topics: on("edge", "certificates", "show_account", "plugins"),

@@ -101,7 +101,7 @@ func (o *Options) param(dest string) Param {
 		return Param{dest, configobj.List(list...)}
 	}
 	s := format(v)
-	if s == "" && v.Kind() == reflect.String && o.source[dest] == Default {
+	if s == "" && v.Kind() == reflect.String && !o.IsSet(dest) {
 		s = "None" // it was taken away from a default; an empty one was said to be so
 	}
 	return Param{dest, configobj.String(s)}

@@ -66,8 +66,10 @@ func (o *Options) takeVerb(args []string) []string {
 // helpFor says what help is about: the topic behind --help, else the verb that is
 // among the words.
 func helpFor(args []string, i int) error {
-	if i+1 < len(args) && isTopic(args[i+1]) {
-		return &HelpRequest{Topic: args[i+1]}
+	if i+1 < len(args) {
+		if topic, ok := topicOf(args[i+1]); ok {
+			return &HelpRequest{Topic: topic}
+		}
 	}
 	for _, a := range args {
 		if verb, ok := verbOf(a); ok {

@@ -191,6 +191,7 @@ func (r *restorer) webroot() {
 		if m != nil {
 			r.o.WebrootMap = WebrootMap{}
 		}
+		at := r.o.WebrootMap.index()
 		for _, name := range m.Keys() {
 			v, _, err := m.Lookup(name)
 			if err != nil {
@@ -198,7 +199,7 @@ func (r *restorer) webroot() {
 				continue
 			}
 			if path, ok := r.one("webroot_map "+name, v); ok {
-				r.o.WebrootMap = r.o.WebrootMap.with(name, path)
+				r.o.WebrootMap.set(at, name, path)
 			}
 		}
 	}

@@ -38,8 +38,11 @@ func newSchema(env Env) *schema {
 	for i := range s.flags {
 		f := &s.flags[i]
 		f.Default = format(s.field(s.defaults, f.Dest))
-		if f.act.kind == kindFalse {
-			f.Default = "" // that of its opposite
+		switch {
+		case f.act.kind == kindFalse: // that of its opposite
+			f.Default = ""
+		case f.Dest == "reason":
+			f.Default = reasonNames()[0]
 		}
 	}
 	return s
@@ -113,4 +116,10 @@ func format(v reflect.Value) string {
 	return ""
 }
 
-func formatMode(m fs.FileMode) string { return fmt.Sprintf("%#o", uint32(m)) }
+// formatMode is a mode in octal; 0 is none.
+func formatMode(m fs.FileMode) string {
+	if m == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%#o", uint32(m))
+}

@@ -21,37 +21,45 @@ type WebrootMap []Webroot
 
 // Path returns the folder of a name, or "".
 func (m WebrootMap) Path(name string) string {
-	if i := m.index(name); i >= 0 {
+	if i := slices.IndexFunc(m, func(w Webroot) bool { return w.Name == name }); i >= 0 {
 		return m[i].Path
 	}
 	return ""
 }
 
-func (m WebrootMap) index(name string) int {
-	return slices.IndexFunc(m, func(w Webroot) bool { return w.Name == name })
+// index says where the names are.
+func (m WebrootMap) index() map[string]int {
+	at := make(map[string]int, len(m))
+	for i, w := range m {
+		at[w.Name] = i
+	}
+	return at
 }
 
-// with returns the map with a folder for a name, in the place of one it had.
-func (m WebrootMap) with(name, path string) WebrootMap {
-	if i := m.index(name); i >= 0 {
-		m[i].Path = path
-		return m
+// set gives a name a folder, in the place of one it had. at is m.index().
+func (m *WebrootMap) set(at map[string]int, name, path string) {
+	if i, ok := at[name]; ok {
+		(*m)[i].Path = path
+		return
 	}
-	return append(m, Webroot{name, path})
+	at[name] = len(*m)
+	*m = append(*m, Webroot{name, path})
 }
 
 // CompleteWebroots gives the names that have no folder yet the last one of -w,
 // which certbot does before it answers challenges. It reports the names that are
 // still without.
 func (o *Options) CompleteWebroots(names []string) (without []string) {
+	at := o.WebrootMap.index()
 	for _, name := range names {
-		switch {
-		case o.WebrootMap.index(name) >= 0:
-		case len(o.WebrootPath) > 0:
-			o.WebrootMap = append(o.WebrootMap, Webroot{name, o.WebrootPath[len(o.WebrootPath)-1]})
-		default:
-			without = append(without, name)
+		if _, ok := at[name]; ok {
+			continue
 		}
+		if len(o.WebrootPath) == 0 {
+			without = append(without, name)
+			continue
+		}
+		o.WebrootMap.set(at, name, o.WebrootPath[len(o.WebrootPath)-1])
 	}
 	return without
 }
@@ -94,6 +102,7 @@ func (p *parser) addWebrootMap(f *Flag, value string) error {
 	if err != nil {
 		return &RefusedError{fmt.Sprintf(`%s: no JSON object of names and folders, as {"example.com": "/var/www"}: %v`, f.Long(), err)}
 	}
+	at := p.o.WebrootMap.index()
 	for _, e := range entries {
 		path, err := webroot(e.Path)
 		if err != nil {
@@ -105,14 +114,14 @@ func (p *parser) addWebrootMap(f *Flag, value string) error {
 			}
 			if a, err := netip.ParseAddr(strip(name)); err == nil && a.Zone() == "" {
 				p.addOnce(&p.o.IPs, a.String())
-				p.o.WebrootMap = p.o.WebrootMap.with(a.String(), path)
+				p.o.WebrootMap.set(at, a.String(), path)
 				continue
 			}
 			if name, err = cleanDomain(strip(name)); err != nil {
 				return err
 			}
 			p.addOnce(&p.o.Domains, name)
-			p.o.WebrootMap = p.o.WebrootMap.with(name, path)
+			p.o.WebrootMap.set(at, name, path)
 		}
 	}
 	return nil
@@ -128,6 +137,7 @@ func jsonStrings(s string) (WebrootMap, error) {
 		return nil, errors.New("it is something else")
 	}
 	var m WebrootMap
+	at := map[string]int{}
 	for d.More() {
 		key, err := d.Token()
 		if err != nil {
@@ -137,7 +147,7 @@ func jsonStrings(s string) (WebrootMap, error) {
 		if err := d.Decode(&value); err != nil {
 			return nil, err
 		}
-		m = m.with(key.(string), value)
+		m.set(at, key.(string), value)
 	}
 	if _, err := d.Token(); err != nil {
 		return nil, err
