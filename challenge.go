@@ -2,6 +2,7 @@ package edge
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"strings"
 )
@@ -51,6 +52,13 @@ func IsACMEInvalid(sni string) bool {
 		return false
 	}
 	return len(sni) == n || sni[len(sni)-n-1] == '.'
+}
+
+// DNS01Value is what the TXT record of a DNS-01 validation has to say (RFC 8555
+// section 8.4).
+func DNS01Value(keyAuth string) string {
+	sum := sha256.Sum256([]byte(keyAuth))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // HTTP01Prefix begins the path of every HTTP-01 request.

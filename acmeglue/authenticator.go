@@ -64,6 +64,12 @@ func (a registryAuthenticator) remove(batch []edge.Answer) {
 	}
 }
 
+// Combine is several authenticators in one: the first that can do a challenge of a
+// type does it.
+func Combine(name string, parts ...Authenticator) Authenticator {
+	return &composite{name: name, parts: parts}
+}
+
 // composite picks one of several authenticators by the type of a challenge.
 type composite struct {
 	name  string

@@ -84,6 +84,7 @@ func (c Command) String() string {
 type Result struct {
 	Kind           Kind
 	Command        string
+	Env            map[string]string // as in Command
 	Stdout, Stderr string
 	ExitCode       int  // negative: the signal that ended it, as in Python
 	Truncated      bool // there was more output than Stdout or Stderr has
@@ -117,7 +118,7 @@ func (e *FailedError) Unwrap() error { return e.Err }
 // SIGTERM and, after a grace, SIGKILL. What a successful hook leaves running in the background, such
 // as a daemon, goes on.
 func (r *Runner) Run(ctx context.Context, c Command) (Result, error) {
-	res := Result{Kind: c.Kind, Command: c.String(), ExitCode: -1}
+	res := Result{Kind: c.Kind, Command: c.String(), Env: c.Env, ExitCode: -1}
 	fail := func(err error) (Result, error) { return res, &FailedError{res, err} }
 	if err := ctx.Err(); err != nil {
 		return fail(err)

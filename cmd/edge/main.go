@@ -26,6 +26,9 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
 	}
+	if calledAsCertbot(os.Args[0]) {
+		os.Exit(runClient(context.Background(), os.Args[1:], true, os.Stdout, os.Stderr))
+	}
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -47,6 +47,7 @@ your backends.`,
 		newVersion(),
 		newMan(),
 	)
+	root.AddCommand(newClientVerbs(stdout, stderr)...)
 	return root
 }
 

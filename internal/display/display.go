@@ -3,7 +3,6 @@ package display
 import (
 	"context"
 	"errors"
-	"strings"
 )
 
 // Display asks and tells. Questions of several goroutines wait for each other.
@@ -128,10 +127,7 @@ func (e *EOFError) Error() string {
 	return "An unexpected error occurred:\nEOFError: standard input ended before the question was answered; " + advice
 }
 
-// sideFrame is above and below framed texts and lists.
-var sideFrame = strings.Repeat("- ", 39) + "-"
-
 // framed is a text as certbot's notifications have it.
 func framed(text string) string {
-	return "\n" + sideFrame + "\n" + text + "\n" + sideFrame + "\n"
+	return "\n" + SideFrame + "\n" + text + "\n" + SideFrame + "\n"
 }

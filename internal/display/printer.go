@@ -18,7 +18,7 @@ func newPrinter(out io.Writer, log *slog.Logger) printer {
 		log = slog.New(slog.DiscardHandler)
 	}
 	f, _ := out.(*os.File)
-	return printer{out: out, tty: isTerminal(f), log: log}
+	return printer{out: out, tty: IsTerminal(f), log: log}
 }
 
 // Notify prints a text.

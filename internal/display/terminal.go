@@ -216,11 +216,11 @@ func splitList(line string) []string {
 // list is a message with numbered lines below it.
 func list(message string, lines []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s\n%s\n", Clean(message), sideFrame)
+	fmt.Fprintf(&b, "\n%s\n%s\n", Clean(message), SideFrame)
 	for i, l := range lines {
 		fmt.Fprintf(&b, "%s\n", wrapLines(fmt.Sprintf("%d: %s", i+1, CleanLine(l))))
 	}
-	b.WriteString(sideFrame + "\n")
+	b.WriteString(SideFrame + "\n")
 	return b.String()
 }
 
@@ -230,7 +230,7 @@ func (t *Terminal) fallBack(answer any, message string) {
 
 // canAsk is certbot's rule for who can be asked. It warns once.
 func (t *Terminal) canAsk(always bool) bool {
-	if t.o.ForceInteractive || always || isTerminal(t.in) && t.tty {
+	if t.o.ForceInteractive || always || IsTerminal(t.in) && t.tty {
 		return true
 	}
 	t.skipped.Do(func() {
@@ -240,7 +240,8 @@ func (t *Terminal) canAsk(always bool) bool {
 	return false
 }
 
-func isTerminal(f *os.File) (is bool) {
+// IsTerminal says whether a file is a terminal. Nil is none.
+func IsTerminal(f *os.File) (is bool) {
 	if f == nil {
 		return false
 	}

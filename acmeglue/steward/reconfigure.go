@@ -1,0 +1,90 @@
+package steward
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"edge/acmeglue"
+	"edge/internal/certbotcli"
+	"edge/internal/display"
+)
+
+// reconfigure changes how a lineage is renewed, once a dry run has shown that it
+// would be (certbot 2.3: main.py, reconfigure).
+func (s *Steward) reconfigure(ctx context.Context, o *certbotcli.Options) error {
+	if len(o.Domains)+len(o.IPs) > 0 {
+		return text("You have specified domains, but this function cannot be used to modify the domains in a certificate. If you would like to do so, " +
+			"follow the instructions at https://certbot.org/change-cert-domain. Otherwise, remove the domains from the command to continue reconfiguring. " +
+			"You can specify which certificate you want on the command line with flag --cert-name instead.")
+	}
+	if o.IsSet("account") || o.Source("server") == certbotcli.CommandLine && !o.DryRun && !o.Staging {
+		return text("Using reconfigure to change the ACME account or server is not supported. If you would like to do so, use renew with the --force-renewal flag instead. " +
+			"Note that doing so will count against any rate limits.")
+	}
+	if o.CertName == "" {
+		all, err := s.o.Tree.Names()
+		if err != nil {
+			return err
+		}
+		if o.CertName, err = display.ChooseCert(ctx, s.o.Display, "reconfigure", "", all); err != nil {
+			return err
+		}
+	}
+	if !s.o.Tree.Exists(o.CertName) {
+		return text(fmt.Sprintf("No certificate found with name %s (expected %s).", o.CertName, s.o.Tree.ConfPath(o.CertName)))
+	}
+	j, err := s.reconstitute(o, o.CertName)
+	if err != nil {
+		return err
+	}
+	if err := s.choosePlugins(ctx, j.o, "certonly"); err != nil {
+		return err
+	}
+	before, err := j.l.Params()
+	if err != nil {
+		return err
+	}
+	after := paramsOf(j.o)
+	if reflect.DeepEqual(before.Renewal, after.Renewal) && reflect.DeepEqual(emptyIsNil(before.Edge), emptyIsNil(after.Edge)) {
+		s.notify("\nNo changes were made to the renewal configuration.")
+		return nil
+	}
+	if err := s.tryRenewal(ctx, j); err != nil {
+		return err
+	}
+	if err := j.l.SetParams(*after); err != nil {
+		return err
+	}
+	s.notify("\nSuccessfully updated configuration.\nChanges will apply when the certificate renews.")
+	return nil
+}
+
+func emptyIsNil[S ~[]E, E any](s S) S {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
+}
+
+// tryRenewal is a dry run with the new options, at the CA's staging server where it
+// has one. It keeps nothing.
+func (s *Steward) tryRenewal(ctx context.Context, j *job) error {
+	trial := *j
+	trial.o = j.o.Clone()
+	trial.o.DryRun = true
+	if trial.o.Server == certbotcli.DefaultServer {
+		trial.o.Server, trial.o.Account, trial.o.Staging = certbotcli.StagingServer, "", true
+		trial.o.RegisterUnsafelyWithoutEmail = true
+	}
+	trial.to = s.o.Display
+	_, err := s.obtain(ctx, &trial)
+	_ = s.o.Hooks.Post(context.WithoutCancel(ctx), nil, nil) // see Hooks.Err
+	if err != nil {
+		if p, ok := acmeglue.ProblemOf(err); ok {
+			return &unableError{fmt.Sprintf("the dry run failed (%s), and nothing was changed: %v", p.Type, err), err}
+		}
+		return fmt.Errorf("the dry run failed, and nothing was changed: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package steward
+
+import (
+	"context"
+	"fmt"
+
+	"edge/internal/certbotcli"
+)
+
+// Repair brings the tree into order after a run that was killed, of edge or of
+// certbot. Whoever writes calls it first. Lineages that show a new version because
+// of that get the deploy hooks that the killed run owed them.
+func (s *Steward) Repair(ctx context.Context, o *certbotcli.Options) error {
+	done, err := s.o.Tree.Repair(ctx)
+	for _, r := range done {
+		s.o.Log.Info(r.Text, "lineage", r.Name)
+	}
+	if err != nil {
+		// One lineage that cannot be repaired must not stop the others.
+		s.o.Log.Warn(fmt.Sprintf("not everything could be repaired: %v", err))
+	}
+	for _, r := range done {
+		if !r.Deployed || o.DryRun {
+			continue
+		}
+		j, err := s.reconstitute(o, r.Name)
+		if err != nil {
+			s.o.Log.Warn(err.Error())
+			continue
+		}
+		j.to = s.o.Display
+		if err := s.deployHooks(ctx, j, j.l); err != nil {
+			return err
+		}
+		if err := s.toDoor(ctx, j.l); err != nil {
+			s.o.Log.Warn(err.Error())
+		}
+	}
+	return nil
+}
