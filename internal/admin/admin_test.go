@@ -31,6 +31,11 @@ func TestMain(m *testing.M) {
 		fmt.Printf("reload: %v\n", c.Reload(context.Background()))
 		_, err = c.Certificate(context.Background(), "a.test")
 		fmt.Printf("certificate: %v\n", err)
+		_, err = c.Lineages(context.Background())
+		fmt.Printf("lineages: %v\n", err)
+		_, err = c.PutLineage(context.Background(), "used", edge.Bundle{Chain: []byte("chain"), Key: []byte("key")})
+		fmt.Printf("put: %v\n", err)
+		fmt.Printf("report: %v\n", c.PutStewardReport(context.Background(), edge.StewardReport{Verb: "renew", End: time.Now()}))
 		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)
@@ -40,6 +45,8 @@ type fake struct {
 	mu      sync.Mutex
 	answers []edge.Answer
 	reload  error
+	put     map[string]edge.Bundle
+	reports []edge.StewardReport
 }
 
 func (f *fake) Status() Status               { return Status{Version: "test", PID: 7} }
@@ -62,11 +69,32 @@ func (f *fake) Certificate(name string) (edge.Bundle, error) {
 	return edge.Bundle{Chain: []byte("chain"), Key: []byte("key")}, nil
 }
 
-func (f *fake) Lineages() []edge.LineageStatus { return nil }
-func (f *fake) PutLineage(context.Context, string, edge.Bundle) (edge.LineageStatus, error) {
-	return edge.LineageStatus{}, ErrNotFound
+func (f *fake) Lineages() []edge.LineageStatus {
+	return []edge.LineageStatus{{Name: "used", SHA256: "abc", Sites: []string{"a.test"}}}
 }
-func (f *fake) StewardReport(edge.StewardReport) error { return nil }
+func (f *fake) PutLineage(_ context.Context, name string, b edge.Bundle) (edge.LineageStatus, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case name != "used":
+		return edge.LineageStatus{}, fmt.Errorf("%w: lineage %s", ErrNotFound, name)
+	case string(b.Key) == "wrong":
+		return edge.LineageStatus{}, fmt.Errorf("%w: not its key", ErrRefused)
+	case string(b.Key) == "full":
+		return edge.LineageStatus{}, errors.New("no space left")
+	}
+	if f.put == nil {
+		f.put = map[string]edge.Bundle{}
+	}
+	f.put[name] = b
+	return edge.LineageStatus{Name: name, SHA256: "abc", Sites: []string{"a.test"}}, nil
+}
+func (f *fake) StewardReport(r edge.StewardReport) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reports = append(f.reports, r)
+	return nil
+}
 
 func start(t *testing.T, o Options) string {
 	t.Helper()
@@ -188,7 +216,7 @@ func TestRights(t *testing.T) {
 		if got := strings.Contains(string(out), "status: <nil>"); got != c.status {
 			t.Errorf("%+v: status %v\n%s", c, got, out)
 		}
-		for _, what := range []string{"reload", "certificate"} {
+		for _, what := range []string{"reload", "certificate", "lineages", "put", "report"} {
 			if got := strings.Contains(string(out), what+": <nil>"); got != c.reload {
 				t.Errorf("%+v: %s %v\n%s", c, what, got, out)
 			}
