@@ -30,6 +30,9 @@ func (x *exchange) faults() *refusal {
 	case http.MethodConnect, http.MethodTrace:
 		return refuseMethod
 	}
+	if !isToken7230([]byte(r.Method)) {
+		return fault("malformed :method") // a space in it would make a request line of its own upstream
+	}
 	if len(r.RequestURI) > l.URIBytes {
 		return refuseURI
 	}
@@ -45,8 +48,13 @@ func (x *exchange) faults() *refusal {
 	if hosts := r.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && !strings.EqualFold(hosts[0], r.Host) {
 		return fault("Host differs from :authority")
 	}
-	if n := len(r.Header["Content-Length"]); n > 1 {
-		return fault("Content-Length is not one plain number")
+	if v := r.Header["Content-Length"]; len(v) > 0 {
+		// net/http takes what it cannot read for nothing, and what comes with an
+		// empty body for a mistake.
+		var h head
+		if len(v) > 1 || h.contentLength([]byte(v[0])) != nil || h.length != r.ContentLength {
+			return fault("Content-Length is not one plain number, or not that of the body")
+		}
 	}
 	size := len(r.RequestURI) + len(r.Host)
 	for _, f := range x.fields {
@@ -60,9 +68,13 @@ func (x *exchange) faults() *refusal {
 
 // refused reports a message that the guard turned away before there was a request.
 func (s *Server) refused(c *conn, bad *refusal) {
+	proto := "HTTP/1.1"
+	if c.h1 == nil {
+		proto = "HTTP/2.0"
+	}
 	ev := edge.RequestEvent{
 		Start: c.opened, Listener: c.listener, Site: edge.OtherSite, Remote: c.remote, Client: c.remote.Addr(),
-		Scheme: c.listener, Proto: "HTTP/1.1", Status: bad.status, Decision: "refused", Err: bad,
+		Scheme: c.listener, Proto: proto, Status: bad.status, Decision: "refused", Err: bad,
 		TLSVersion: c.version, TLSCipher: c.cipher, SNI: c.sni, ALPN: c.alpn, Resumed: c.resumed,
 	}
 	s.obs.Request(&ev)

@@ -40,18 +40,18 @@ type conn struct {
 	// (crypto/tls and net/http hold a lock around writes).
 	refreshAt atomic.Int64 // Unix nanoseconds
 	fixed     atomic.Bool  // somebody else set a write deadline that must stand
-	began     atomic.Bool  // the first byte of a request has come, or the connection is HTTP/2
+	began     atomic.Bool  // the first byte of a request has come, or of HTTP/2's preface
 	engine    *engine
 }
 
 type connKey struct{}
 
 func withConn(ctx context.Context, nc net.Conn) context.Context {
-	switch c := nc.(type) {
+	switch g := nc.(type) {
 	case *guard:
-		return context.WithValue(ctx, connKey{}, c.conn)
-	case interface{ NetConn() net.Conn }: // *tls.Conn
-		return context.WithValue(ctx, connKey{}, c.NetConn())
+		return context.WithValue(ctx, connKey{}, g.conn)
+	case *h2guard:
+		return context.WithValue(ctx, connKey{}, g.conn)
 	}
 	return ctx
 }

@@ -8,39 +8,46 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the generated part of docs/security.md anew")
+var update = flag.Bool("update", false, "write the generated parts of docs/security.md anew")
 
-const (
-	securityPage  = "../docs/security.md"
-	securityBegin = "<!-- generated from proxy/strict_test.go by make docs -->\n"
-	securityEnd   = "<!-- end of the generated part -->\n"
-)
+const securityPage = "../docs/security.md"
 
-// The list of refused shapes in docs/security.md is the table that the tests
-// send over a socket.
+// The lists of refused shapes in docs/security.md are the tables that the tests
+// send over sockets.
 func TestDocsSecurity(t *testing.T) {
-	doc, err := os.ReadFile(securityPage)
+	old, err := os.ReadFile(securityPage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, rest, ok := strings.Cut(string(doc), securityBegin)
-	_, tail, ok2 := strings.Cut(rest, securityEnd)
-	if !ok || !ok2 {
-		t.Fatalf("%s has lost the marks around its generated part", securityPage)
-	}
-	var b strings.Builder
-	b.WriteString("| shape | answer |\n|---|---|\n")
+	var h1, h2 strings.Builder
 	for _, s := range refusedShapes {
-		fmt.Fprintf(&b, "| %s | %d |\n", s.class, s.want)
+		fmt.Fprintf(&h1, "| %s | %d |\n", s.class, s.want)
 	}
-	want := head + securityBegin + b.String() + securityEnd + tail
+	for _, s := range refusedOnHTTP2 {
+		fmt.Fprintf(&h2, "| %s | %s |\n", s.class, strings.Replace(s.want, "RST", "stream error", 1))
+	}
+	page := replacePart(t, string(old), "strict_test.go", h1.String())
+	page = replacePart(t, page, "strict_h2_test.go", h2.String())
 	if *update {
-		if err := os.WriteFile(securityPage, []byte(want), 0o644); err != nil {
+		if err := os.WriteFile(securityPage, []byte(page), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if want != string(doc) {
+	if page != string(old) {
 		t.Errorf("%s is stale: run make docs", securityPage)
 	}
+}
+
+// replacePart puts rows into the part of the page that is made from a file.
+func replacePart(t *testing.T, page, file, rows string) string {
+	t.Helper()
+	begin := "<!-- generated from proxy/" + file + " by make docs -->\n"
+	const end = "<!-- end of the generated part -->\n"
+	head, rest, ok := strings.Cut(page, begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has lost the marks around what is made from %s", securityPage, file)
+	}
+	return head + begin + "| shape | answer |\n|---|---|\n" + rows + end + tail
 }

@@ -29,7 +29,7 @@ func (s *Server) engineFor(limits Limits) *engine {
 	e := &engine{limits: limits, conns: make(chan net.Conn), done: make(chan struct{})}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true) // as it seems from behind h2guard
 	e.http = &http.Server{
 		Handler:           s,
 		ConnContext:       withConn,
@@ -41,7 +41,7 @@ func (s *Server) engineFor(limits Limits) *engine {
 		MaxHeaderBytes: limits.HeaderBytes + 4096,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          limits.Streams,
-			MaxReadFrameSize:              16 << 10,
+			MaxReadFrameSize:              h2MaxFrame,
 			MaxReceiveBufferPerConnection: 1 << 20,
 			MaxReceiveBufferPerStream:     256 << 10,
 			SendPingTimeout:               30 * time.Second,

@@ -98,7 +98,7 @@ func (g *guard) kill() { g.killed.Store(true) }
 
 // errRefused ends a connection without a word from net/http, which takes it
 // for a read error of the network.
-var errRefused = errors.New("request refused")
+var errRefused = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("request refused")}
 
 // refuse ends the stream at a message that is not accepted.
 func (g *guard) refuse(p []byte) (int, error) {
@@ -119,7 +119,7 @@ func (g *guard) refuse(p []byte) (int, error) {
 		io.WriteString(g.Conn, plainAnswer(g.bad.status, "", g.bad.reason+"\n"))
 		lingerClose(g.Conn)
 	}
-	return 0, &net.OpError{Op: "read", Net: "tcp", Err: errRefused}
+	return 0, errRefused
 }
 
 // SetWriteDeadline keeps net/http from lifting, after every request, a

@@ -44,8 +44,7 @@ func (s *Server) handshake(c *conn, st *state) {
 	c.sni, c.alpn, c.version, c.cipher, c.resumed = hs.name, cs.NegotiatedProtocol, cs.Version, cs.CipherSuite, cs.DidResume
 	if cs.NegotiatedProtocol == "h2" {
 		c.become("h2")
-		c.began.Store(true)
-		st.engine.serve(tc)
+		st.engine.serve(newH2Guard(c, tc, &st.engine.limits))
 		return
 	}
 	c.become("http/1.1")

@@ -2,8 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +13,6 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 )
 
 func limited(l Limits) func(*Options, *Settings) {
@@ -230,159 +227,29 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	})
 }
 
-// What HTTP/1 refuses, HTTP/2 refuses.
-func TestStrictHTTP2(t *testing.T) {
-	b := newCountingBackend(t)
-	r := rigWith(t, nil, func(_ *Options, s *Settings) { s.Table, s.Pools = everythingTo(t, b.Addr().String()) })
-	ok := []string{":method", "GET", ":path", "/", ":scheme", "https", ":authority", "example.org"}
-	with := func(changes ...string) []string {
-		out := append([]string{}, ok...)
-		for i := 0; i < len(changes); i += 2 {
-			found := false
-			for j := 0; j < len(ok); j += 2 {
-				if out[j] == changes[i] {
-					out[j+1], found = changes[i+1], true
-				}
-			}
-			if !found {
-				out = append(out, changes[i], changes[i+1])
-			}
-		}
-		return out
+func TestStreamsPerConnection(t *testing.T) {
+	const limit = 5
+	begun, goOn := make(chan bool, 2*limit), make(chan bool)
+	r := rigWith(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		begun <- true
+		<-goOn
+	}), limited(Limits{Streams: limit}))
+	h := r.h2()
+	for i := range limit {
+		h.headers(uint32(2*i+1), true, h2get...)
+		<-begun
 	}
-	var many []string
-	for i := range 101 {
-		many = append(many, fmt.Sprintf("a-%d", i), "b")
+	h.headers(2*limit+1, true, h2get...)
+	if status, _ := h.answer(2*limit + 1); !strings.HasPrefix(status, "RST") {
+		t.Errorf("one stream too many: %q", status)
 	}
-	var big []string
-	for i := range 33 {
-		big = append(big, fmt.Sprintf("a-%d", i), strings.Repeat("b", 1<<10))
-	}
-	for _, tc := range []struct {
-		class string
-		send  []string
-		want  string // status, "RST" or "GOAWAY"
-	}{
-		{"good", ok, "200"},
-		{"method: CONNECT", []string{":method", "CONNECT", ":authority", "example.org:443"}, "405"},
-		{"method: TRACE", with(":method", "TRACE"), "405"},
-		{"target: fragment", with(":path", "/#a"), "400"},
-		{"target: backslash", with(":path", "/a\\b"), "400"},
-		{"target: encoded NUL", with(":path", "/a%00"), "400"},
-		{"target: non-ASCII", with(":path", "/\xc3\xa4"), "400"},
-		{"target: absolute", with(":path", "http://evil.example/"), "400"},
-		{"target: star", with(":path", "*"), "400"},
-		{"authority with user-info", with(":authority", "a@example.org"), "RST"},
-		{"authority with a path", with(":authority", "example.org/a"), "400"},
-		{"authority empty", with(":authority", ""), "400"},
-		{"host differs", with("host", "evil.example"), "400"},
-		{"connection", with("connection", "close"), "400"},
-		{"transfer-encoding", with("transfer-encoding", "chunked"), "400"},
-		{"upgrade", with("upgrade", "h2c"), "400"},
-		{"te", with("te", "gzip"), "400"},
-		{"upper case", with("X-A", "b"), "RST"},
-		{"newline in a value", with("a", "b\r\nc: d"), "RST"},
-		{"NUL in a value", with("a", "b\x00"), "RST"},
-		{"pseudo-header last", append([]string{"a", "b"}, ok...), "RST"},
-		{"pseudo-header twice", append(append([]string{}, ok...), ":path", "/b"), "RST"},
-		{"two content-lengths", append(with("content-length", "0"), "content-length", "0"), "400"},
-		{"limit: target", with(":path", "/"+strings.Repeat("a", 9<<10)), "414"},
-		{"limit: fields", with(many...), "431"},
-		{"limit: header bytes", with(big...), "431"},
-	} {
-		t.Run(tc.class, func(t *testing.T) {
-			before := b.bytes.Load()
-			h := r.h2()
-			h.headers(1, true, tc.send...)
-			got, _ := h.answer(1)
-			if !strings.HasPrefix(got, tc.want) {
-				t.Errorf("%q, want %q", got, tc.want)
-			}
-			if sent := b.bytes.Load() - before; tc.want != "200" && sent != 0 {
-				t.Errorf("%d bytes reached the backend", sent)
-			}
-		})
-	}
-}
-
-// h2conn is an HTTP/2 client that sends what it is told to.
-type h2conn struct {
-	t  testing.TB
-	fr *http2.Framer
-}
-
-func (r *rig) h2(settings ...http2.Setting) *h2conn {
-	r.t.Helper()
-	c, err := tls.Dial("tcp", r.https, &tls.Config{RootCAs: r.roots, ServerName: "example.org", NextProtos: []string{"h2"}})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(10 * time.Second))
-	io.WriteString(c, http2.ClientPreface)
-	h := &h2conn{r.t, http2.NewFramer(c, c)}
-	h.fr.AllowIllegalWrites = true
-	h.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	h.fr.WriteSettings(settings...)
-	return h
-}
-
-// headers sends a header block of names and values.
-func (h *h2conn) headers(stream uint32, end bool, kv ...string) {
-	var b bytes.Buffer
-	enc := hpack.NewEncoder(&b)
-	for i := 0; i < len(kv); i += 2 {
-		enc.WriteField(hpack.HeaderField{Name: kv[i], Value: kv[i+1]})
-	}
-	block := b.Bytes()
-	first := true
-	for first || len(block) > 0 {
-		n := min(len(block), 16<<10)
-		if first {
-			h.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block[:n], EndStream: end, EndHeaders: n == len(block)})
-		} else {
-			h.fr.WriteContinuation(stream, n == len(block), block[:n])
-		}
-		block, first = block[n:], false
-	}
-}
-
-func (h *h2conn) until(ok func(http2.Frame) bool) {
-	h.t.Helper()
-	for {
-		f, err := h.fr.ReadFrame()
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		if ok(f) {
-			return
+	close(goOn)
+	for range limit {
+		if status, _ := h.answer(0); status != "200" {
+			t.Errorf("a stream within the limit: %q", status)
 		}
 	}
-}
-
-// answer returns the status of a stream and its body, "RST code" or "GOAWAY code".
-func (h *h2conn) answer(stream uint32) (status, body string) {
-	h.t.Helper()
-	h.until(func(f http2.Frame) bool {
-		switch f := f.(type) {
-		case *http2.MetaHeadersFrame:
-			status = f.PseudoValue("status")
-			return f.StreamEnded()
-		case *http2.DataFrame:
-			body += string(f.Data())
-			return f.StreamEnded()
-		case *http2.RSTStreamFrame:
-			if status == "" {
-				status = "RST " + f.ErrCode.String()
-			}
-			return true
-		case *http2.GoAwayFrame:
-			if f.ErrCode != http2.ErrCodeNo {
-				status = "GOAWAY " + f.ErrCode.String()
-				return true
-			}
-		}
-		return false
-	})
-	return status, body
+	if len(begun) > 0 {
+		t.Error("the backend was asked for more than the limit")
+	}
 }

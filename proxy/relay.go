@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -58,6 +59,8 @@ func (x *exchange) upstreamRequest(d *policy.Decision) {
 		x.up.ContentLength = r.ContentLength
 		x.up.ExpectContinue = r.Header["Expect"] != nil
 		if r.ContentLength < 0 || len(r.Trailer) > 0 {
+			// On HTTP/1 the guard has refused the forbidden ones.
+			maps.DeleteFunc(r.Trailer, func(name string, _ []string) bool { return forbiddenTrailer(name) })
 			x.up.Trailer = func() []policy.Field { return fieldsOf(nil, r.Trailer) }
 			for name := range r.Trailer {
 				x.up.TrailerNames = append(x.up.TrailerNames, name)
