@@ -24,8 +24,8 @@ type DNSOptions struct {
 	Plugin      string // Cloudflare or RFC2136
 	Credentials string // --dns-X-credentials: an INI file
 	// Propagation is --dns-X-propagation-seconds: how long to wait before the CA is
-	// asked. Negative, the flag was not given: until every name server of the zone
-	// has the records, and no longer than DefaultPropagation.
+	// asked. With DefaultPropagation, which negative stands for as well, the wait
+	// ends once every name server of the zone has the records.
 	Propagation time.Duration
 
 	Log *slog.Logger
@@ -164,7 +164,8 @@ func (d *DNS) remove(ctx context.Context, a edge.Answer) error {
 // decides, and it may see what cannot be seen from here.
 func (d *DNS) Ready(ctx context.Context, batch []edge.Answer) error {
 	limit, most := d.o.Propagation, ""
-	if limit < 0 {
+	early := limit < 0 || limit == DefaultPropagation(d.o.Plugin)
+	if early {
 		limit, most = DefaultPropagation(d.o.Plugin), "at most "
 	}
 	if limit == 0 {
@@ -175,8 +176,8 @@ func (d *DNS) Ready(ctx context.Context, batch []edge.Answer) error {
 	defer cancel()
 	w := watcher{nameservers: d.o.Nameservers, resolver: net.DefaultResolver, dial: new(net.Dialer).DialContext}
 	err := w.wait(wait, batch)
-	if err == nil && d.o.Propagation > 0 {
-		// Who set a time knows of servers that cannot be seen from here.
+	if err == nil && !early {
+		// Who set a time of his own knows of servers that cannot be seen from here.
 		<-wait.Done()
 	}
 	if ctx.Err() != nil {

@@ -151,7 +151,7 @@ func (m *Manual) present(ctx context.Context, batch []edge.Answer, n int, run *m
 	if err == nil && exit != 0 {
 		err = hookFailed(authHook, a, exit)
 		if m.o.KeepGoing {
-			m.o.Log.Warn("the auth hook failed, and the CA is asked all the same; --strict-hooks would stop here", "error", err)
+			m.o.Log.Warn("the auth hook failed; as certbot does, the CA is asked all the same", "error", err)
 			err = nil
 		}
 	}

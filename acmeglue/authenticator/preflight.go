@@ -58,7 +58,7 @@ func (f Findings) Err() error {
 	for _, x := range f {
 		if x.Verdict == WouldFail {
 			e.Failed = append(e.Failed, acmeglue.FailedAuthorization{Identifier: x.Identifier, Challenge: x.Challenge,
-				Err: fmt.Errorf("%s; %s (--no-preflight skips this check)", x.Problem, x.Fix)})
+				Err: fmt.Errorf("%s; %s", x.Problem, x.Fix)})
 		}
 	}
 	if len(e.Failed) == 0 {

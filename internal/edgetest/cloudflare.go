@@ -17,6 +17,8 @@ type Cloudflare struct {
 	dns    *DNS
 	token  string
 	zone   string
+	email  string // of the global key; "": only the token is taken
+	key    string
 
 	mu      sync.Mutex
 	records map[string]cfRecord
@@ -49,13 +51,26 @@ func NewCloudflare(d *DNS, zone, token string) *Cloudflare {
 		c.fail(w, 404, 7003, "no such call: "+r.Method+" "+r.URL.Path)
 	})
 	c.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+c.token {
+		if !c.knows(r.Header) {
 			c.fail(w, 403, 10000, "Authentication error")
 			return
 		}
 		mux.ServeHTTP(w, r)
 	}))
 	return c
+}
+
+// AllowGlobalKey has the fake take the key of an account as well. Call it before
+// the fake is used.
+func (c *Cloudflare) AllowGlobalKey(email, key string) { c.email, c.key = email, key }
+
+// knows reports whether a request has either kind of credentials, and not a mix.
+func (c *Cloudflare) knows(h http.Header) bool {
+	bearer, email, key := h.Get("Authorization"), h.Get("X-Auth-Email"), h.Get("X-Auth-Key")
+	if email != "" || key != "" {
+		return bearer == "" && c.email != "" && email == c.email && key == c.key
+	}
+	return bearer == "Bearer "+c.token
 }
 
 // Client returns an HTTP client for which api.cloudflare.com is the fake.
