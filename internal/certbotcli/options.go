@@ -117,6 +117,7 @@ type Options struct {
 	*schema
 	source   map[string]Source // of each dest that was set
 	restored map[string]bool   // edge's own that the renewal file has
+	empty    map[string]string // how a renewal file has a string that is empty: "" or None
 	env      Env
 }
 

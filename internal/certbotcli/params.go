@@ -92,7 +92,13 @@ func (o *Options) dests() []string {
 }
 
 // toSave is certbot's option_was_set.
-func (o *Options) toSave(dest string) bool { return o.IsSet(dest) || !o.isDefault(o, dest) }
+func (o *Options) toSave(dest string) bool {
+	if o.IsSet(dest) || !o.isDefault(o, dest) {
+		return true
+	}
+	empty, ok := o.empty[dest]
+	return ok && format(o.field(o, dest)) == "" && (empty == "None") == (dest == "http01_address") // whose default is not None
+}
 
 // param is an option as a renewal file has it.
 func (o *Options) param(dest string) Param {
@@ -102,7 +108,10 @@ func (o *Options) param(dest string) Param {
 	}
 	s := format(v)
 	if s == "" && v.Kind() == reflect.String && !o.IsSet(dest) {
-		s = "None" // it was taken away from a default; an empty one was said to be so
+		s = "None"
+		if as, ok := o.empty[dest]; ok {
+			s = as
+		}
 	}
 	return Param{dest, configobj.String(s)}
 }

@@ -20,6 +20,7 @@ var ErrNoAuthenticator = errors.New("does not specify an authenticator")
 // have no name of a file in them.
 func (o *Options) ApplyRenewalParams(section *configobj.Section) (*Options, []error) {
 	r := &restorer{o: o.Clone(), section: section}
+	r.o.empty = map[string]string{}
 	r.apply(r.prefChallenges, "pref_challs")
 	r.apply(r.boolean, savedBools()...)
 	r.apply(r.integer, savedInts()...)
@@ -125,8 +126,8 @@ func (r *restorer) text(dest string, v configobj.Value) {
 		return
 	}
 	switch {
-	case s == "None":
-		s = ""
+	case s == "None" || s == "":
+		r.o.empty[dest], s = s, ""
 	case dest == "server" && s == oldServer:
 		s = DefaultServer // saved before there was a choice; that server is no more
 	}
