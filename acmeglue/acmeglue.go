@@ -62,6 +62,9 @@ type Order struct {
 	// Hold keeps the order in mind until Issued.Done is called: a certificate that
 	// could not be stored is then downloaded by the next run, not ordered again.
 	Hold bool
+	// FirstOnly leaves it at the first challenge type that the CA offers: where
+	// validation fails, no second order tries another one.
+	FirstOnly bool
 }
 
 // Issued is what an Issuer got.

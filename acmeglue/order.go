@@ -104,7 +104,7 @@ func (a *attempt) run(ctx context.Context) (*Issued, error) {
 		}
 		tried := failed.retryable()
 		a.types = slices.DeleteFunc(a.types, func(t edge.ChallengeType) bool { return slices.Contains(tried, t) })
-		if len(tried) == 0 || len(a.types) == 0 {
+		if len(tried) == 0 || len(a.types) == 0 || a.o.FirstOnly {
 			return nil, err
 		}
 		before = err

@@ -21,7 +21,7 @@ func (s *Steward) register(ctx context.Context, o *certbotcli.Options) error {
 		return err
 	}
 	if len(list) > 0 {
-		return text("There is an existing account; registration of a duplicate account with this command is currently unsupported.")
+		return lastWord(text("There is an existing account; registration of a duplicate account with this command is currently unsupported."))
 	}
 	_, err = s.issuer(ctx, o)
 	return err
@@ -34,7 +34,7 @@ func (s *Steward) existing(ctx context.Context, o *certbotcli.Options, article s
 		return nil, nil, err
 	}
 	if len(list) == 0 {
-		return nil, nil, text(fmt.Sprintf("Could not find %sexisting account for server %s.", article, o.Server))
+		return nil, nil, lastWord(text(fmt.Sprintf("Could not find %sexisting account for server %s.", article, o.Server)))
 	}
 	i, err := s.issuer(ctx, o)
 	return i, list, err
@@ -79,14 +79,14 @@ func (s *Steward) unregister(ctx context.Context, o *certbotcli.Options) error {
 		return err
 	}
 	if len(list) == 0 {
-		return text(fmt.Sprintf("Could not find existing account for server %s.", o.Server))
+		return lastWord(text(fmt.Sprintf("Could not find existing account for server %s.", o.Server)))
 	}
 	yes, err := display.ConfirmDeactivate(ctx, s.o.Display)
 	if err != nil {
 		return err
 	}
 	if !yes {
-		return text("Deactivation aborted.")
+		return lastWord(text("Deactivation aborted."))
 	}
 	i, err := s.issuer(ctx, o)
 	if err != nil {

@@ -12,6 +12,19 @@ type text string
 
 func (t text) Error() string { return string(t) }
 
+// LastWord is an error that says all there is: nothing in the log would help.
+type LastWord struct{ error }
+
+// Unwrap returns the error.
+func (e *LastWord) Unwrap() error { return e.error }
+
+func lastWord(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &LastWord{err}
+}
+
 // HookError says that everything else succeeded.
 type HookError struct{ Err error }
 

@@ -8,6 +8,7 @@ import (
 
 	"edge"
 	"edge/acmeglue"
+	"edge/internal/certbotcli"
 )
 
 // explain prints what the CA said about each name, as certbot does, and returns
@@ -15,7 +16,7 @@ import (
 func (s *Steward) explain(j *job, err error) error {
 	var failed *acmeglue.AuthorizationError
 	if errors.As(err, &failed) && failed.Failed[0].Problem != nil {
-		j.notify("%s", report(j.o.Authenticator, failed, hint(j.o.Authenticator, failed)))
+		j.notify("%s", report(j.o.Authenticator, failed, hint(j.o, failed)))
 		return &challengeError{err}
 	}
 	var none *acmeglue.NoChallengeError
@@ -63,34 +64,41 @@ func kindOf(f acmeglue.FailedAuthorization) string {
 }
 
 // hint says what people can do, by the means that was used.
-func hint(auth string, failed *acmeglue.AuthorizationError) string {
-	switch auth {
+func hint(o *certbotcli.Options, failed *acmeglue.AuthorizationError) string {
+	switch auth := o.Authenticator; auth {
 	case standaloneName:
-		return "The Certificate Authority failed to download the challenge files from the temporary standalone webserver started by Certbot on port 80. " +
-			"Ensure that the listed domains point to this machine and that it can accept inbound connections from the internet."
+		return fmt.Sprintf("The Certificate Authority failed to download the challenge files from the temporary standalone webserver started by Certbot on port %d. "+
+			"Ensure that the listed domains point to this machine and that it can accept inbound connections from the internet.", o.HTTP01Port)
 	case webrootName:
 		return "The Certificate Authority failed to download the temporary challenge files created by Certbot. " +
 			"Ensure that the listed domains serve their content from the provided --webroot-path/-w and that files created there can be downloaded from the internet."
 	case manualName:
-		return manualHint(failed)
+		return manualHint(o, failed)
 	case doorName:
 		return "The Certificate Authority did not get the answer that the front door gives. Ensure that the listed domains point to this machine, " +
 			"and that nothing before it answers in its place."
 	}
-	if strings.HasPrefix(auth, "dns-") {
-		plugin := strings.TrimPrefix(auth, "dns-")
+	if plugin, ok := strings.CutPrefix(o.Authenticator, "dns-"); ok {
 		return fmt.Sprintf("The Certificate Authority failed to verify the DNS TXT records created by --dns-%[1]s. Ensure the above domains are hosted by this DNS provider, "+
 			"or try increasing --dns-%[1]s-propagation-seconds.", plugin)
 	}
 	return ""
 }
 
-func manualHint(failed *acmeglue.AuthorizationError) string {
+func manualHint(o *certbotcli.Options, failed *acmeglue.AuthorizationError) string {
+	what := "challenge files"
 	for _, f := range failed.Failed {
 		if f.Challenge == edge.DNS01 {
-			return "The Certificate Authority failed to verify the manually created DNS TXT records. Ensure that you created these in the correct location, " +
-				"or try waiting longer for DNS propagation on the next attempt."
+			what = "DNS TXT records"
 		}
+	}
+	if o.ManualAuthHook != "" {
+		return fmt.Sprintf("The Certificate Authority failed to verify the %s created by the --manual-auth-hook. Ensure that this hook is functioning correctly%s. "+
+			"Refer to \"certbot --help manual\" and the Certbot User Guide.", what, map[bool]string{true: " and that it waits a sufficient duration of time for DNS propagation"}[what == "DNS TXT records"])
+	}
+	if what == "DNS TXT records" {
+		return "The Certificate Authority failed to verify the manually created DNS TXT records. Ensure that you created these in the correct location, " +
+			"or try waiting longer for DNS propagation on the next attempt."
 	}
 	return "The Certificate Authority failed to verify the manually created challenge files. Ensure that you created these in the correct location."
 }

@@ -36,22 +36,22 @@ func (j *job) hooks() HookCommands {
 // obtain gets a certificate, puts it into the tree, tells everybody, and returns
 // the lineage; nil after a dry run. Post hooks are the caller's.
 func (s *Steward) obtain(ctx context.Context, j *job) (l *lineage.Lineage, err error) {
-	// Failing hooks are in Hooks.Err; like certbot, the order goes on.
-	_ = s.o.Hooks.Pre(ctx, j.hooks())
-	j.announce()
 	defer func() {
 		if err != nil {
 			_ = s.o.Hooks.OnFailure(context.WithoutCancel(ctx), j.hooks(), j.lineageName(), j.names, err)
 		}
 	}()
+	issuer, err := s.issuer(ctx, j.o)
+	if err != nil {
+		return nil, err
+	}
+	// Failing hooks are in Hooks.Err; like certbot, the order goes on.
+	_ = s.o.Hooks.Pre(ctx, j.hooks())
+	j.announce()
 	if j.l != nil {
 		if err := s.checkRenewal(j); err != nil {
 			return nil, err
 		}
-	}
-	issuer, err := s.issuer(ctx, j.o)
-	if err != nil {
-		return nil, err
 	}
 	issued, key, err := s.order(ctx, j, issuer)
 	if err != nil {
@@ -154,6 +154,8 @@ func (s *Steward) orderOnce(ctx context.Context, j *job, issuer *acmeglue.Issuer
 	o := acmeglue.Order{
 		Profile: j.o.RequiredProf, PreferredProfile: j.o.PreferredProf, PreferredChain: j.o.PreferredChain,
 		MustStaple: j.o.MustStaple, DeactivateValid: j.o.DryRun, Hold: !j.o.DryRun,
+		// Scripts that were written for one kind of challenge get no other one.
+		FirstOnly: s.o.AsCertbot || j.o.Authenticator == manualName,
 	}
 	var err error
 	if o.Identifiers, err = identifiers(j.names); err != nil {

@@ -60,6 +60,7 @@ func (s *Steward) renew(ctx context.Context, o *certbotcli.Options) error {
 	}
 	p := &pass{s: s, o: o, paused: make(chan struct{}, 1), results: make([]result, len(names))}
 	p.paused <- struct{}{}
+	p.configure(ctx)
 	p.all(ctx, names)
 	var renewed, failed []string
 	for _, r := range p.results {
@@ -70,12 +71,12 @@ func (s *Steward) renew(ctx context.Context, o *certbotcli.Options) error {
 			renewed = append(renewed, r.names...)
 		}
 	}
-	_ = s.o.Hooks.Post(context.WithoutCancel(ctx), renewed, failed) // see Hooks.Err
 	s.report.Complete = o.CertName == ""
 	if err := s.cache.save(context.WithoutCancel(ctx), s.o.Storage, s.o.Tree.Exists); err != nil {
 		s.o.Log.Warn("what CAs said is asked again next time", "error", err)
 	}
 	p.describe()
+	_ = s.o.Hooks.Post(context.WithoutCancel(ctx), renewed, failed) // see Hooks.Err
 	return p.outcome(ctx)
 }
 

@@ -43,7 +43,7 @@ func (s *Steward) revoke(ctx context.Context, o *certbotcli.Options) error {
 	if err := s.deleteRevoked(ctx, o); err != nil {
 		return err
 	}
-	s.o.Display.Notify(fmt.Sprintf("Congratulations! You have successfully revoked the certificate that was located at %s.", o.CertPath), true)
+	s.notify("Congratulations! You have successfully revoked the certificate that was located at %s.", o.CertPath)
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 // run obtains and installs. There are no installers in this version: choosePlugins
 // says so, by the name of the one that was asked for.
 func (s *Steward) run(ctx context.Context, o *certbotcli.Options) error {
-	return s.choosePlugins(ctx, o, "run")
+	return lastWord(s.choosePlugins(ctx, o, "run"))
 }
 
 // install puts a certificate that is there into a server.

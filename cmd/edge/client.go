@@ -64,7 +64,15 @@ func runClient(ctx context.Context, args []string, asCertbot bool, stdout, stder
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	return c.exit(c.run(ctx))
+	err = c.run(ctx)
+	code := c.exit(err)
+	if c.log != nil {
+		err = c.log.Close()
+	}
+	if err != nil && code == exitOK {
+		fmt.Fprintln(c.stderr, c.program+":", err)
+	}
+	return code
 }
 
 // notParsed answers what is no command to carry out.
@@ -101,9 +109,6 @@ func (c *client) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if c.log != nil {
-		defer c.log.Close()
-	}
 	for _, w := range c.o.Warnings {
 		c.logger.Warn(w)
 	}
@@ -150,7 +155,9 @@ func (c *client) exit(err error) int {
 	}
 	fmt.Fprintln(c.stderr, display.Clean(says))
 	c.logger.Debug("the run failed", "error", err)
+	var last *steward.LastWord
 	switch {
+	case errors.As(err, &last):
 	case c.log != nil && c.asCertbot:
 		fmt.Fprintln(c.stderr, c.log.Advice("Certbot"))
 	case c.log != nil:
