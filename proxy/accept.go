@@ -26,7 +26,7 @@ func (s *Server) accept(l *listener) {
 			return
 		}
 		if pause == 0 {
-			s.log.Error("cannot accept connections; is LimitNOFILE too low?", "listener", l.key, "error", err)
+			s.log.Error("cannot accept connections; is LimitNOFILE too low?", "listener", l.address, "error", err)
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 		select {

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"edge/internal/portholder"
 )
@@ -20,8 +19,8 @@ import (
 // changes at most its role.
 type listener struct {
 	net.Listener
-	key string // address as configured, made unique
-	tls atomic.Bool
+	address string // as configured when it was bound
+	tls     atomic.Bool
 }
 
 func (l *listener) name() string {
@@ -55,80 +54,40 @@ func wantedListeners(set *Settings) []wantedListener {
 }
 
 // bind opens one configured address. "fd:NAME" may stand for several sockets.
-// Those that are leaving do not stand in the way.
-func (s *Server) bind(address string, leaving []*listener) ([]net.Listener, error) {
+// Those that are leaving do not stand in the way: see rebind.
+func (s *Server) bind(address string, leaving []*listener) ([]*listener, error) {
+	var bound []net.Listener
 	if name, ok := strings.CutPrefix(address, "fd:"); ok {
-		return s.inherit(name)
-	}
-	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
-	l, err := lc.Listen(context.Background(), "tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		if own := onPort(leaving, address); len(own) > 0 {
-			l, err = shareWith(own, lc, address)
+		var err error
+		if bound, err = s.inherit(name); err != nil {
+			return nil, err
 		}
+	} else {
+		lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+		l, err := lc.Listen(context.Background(), Network(address), address)
+		if own := onPort(leaving, address); len(own) > 0 && errors.Is(err, syscall.EADDRINUSE) {
+			return rebind(own, lc, address)
+		}
+		if err != nil {
+			return nil, explainListen(address, err)
+		}
+		bound = []net.Listener{l}
 	}
-	if err != nil {
-		return nil, explainListen(address, err)
+	ls := make([]*listener, len(bound))
+	for i, l := range bound {
+		ls[i] = &listener{Listener: l, address: address}
 	}
-	return []net.Listener{l}, nil
+	return ls, nil
 }
 
-// onPort picks the sockets on the port of an address.
-func onPort(ls []*listener, address string) (own []*net.TCPListener) {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil
+// Network is what to call net.Listen with for an address: "tcp" alone would take
+// 0.0.0.0 for all addresses of both families.
+func Network(address string) string {
+	host, _, _ := net.SplitHostPort(address)
+	if a, err := netip.ParseAddr(host); err == nil && a.Is4() {
+		return "tcp4"
 	}
-	for _, l := range ls {
-		if t, ok := l.Listener.(*net.TCPListener); ok && strconv.Itoa(t.Addr().(*net.TCPAddr).Port) == port {
-			own = append(own, t)
-		}
-	}
-	return own
-}
-
-// shareWith binds an address that sockets of ours cover which are about to go:
-// ":443" gives way to "192.0.2.1:443". No moment passes in which nobody listens: old and new share the port until the old are closed.
-// The option is taken back at once, so that an edge started by mistake still
-// finds the port in use.
-func shareWith(own []*net.TCPListener, lc net.ListenConfig, address string) (net.Listener, error) {
-	set := func(c syscall.RawConn, on int) (err error) {
-		if cerr := c.Control(func(fd uintptr) {
-			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, on)
-		}); cerr != nil {
-			return cerr
-		}
-		return err
-	}
-	setAll := func(on int) error {
-		var errs []error
-		for _, l := range own {
-			c, err := l.SyscallConn()
-			if err == nil {
-				err = set(c, on)
-			}
-			errs = append(errs, err)
-		}
-		return errors.Join(errs...)
-	}
-	if err := setAll(1); err != nil {
-		return nil, err
-	}
-	defer setAll(0)
-	lc.Control = func(_, _ string, c syscall.RawConn) error { return set(c, 1) }
-	l, err := lc.Listen(context.Background(), "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	c, err := l.(*net.TCPListener).SyscallConn()
-	if err == nil {
-		err = set(c, 0)
-	}
-	if err != nil {
-		l.Close()
-		return nil, err
-	}
-	return l, nil
+	return "tcp"
 }
 
 func (s *Server) inherit(name string) ([]net.Listener, error) {

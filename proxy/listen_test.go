@@ -8,9 +8,13 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"edge/proxy/policy"
 )
@@ -91,25 +95,95 @@ func TestReloadOfListeners(t *testing.T) {
 }
 
 // An address may be narrowed or widened in one reload, without a moment in
-// which nobody listens, and the port stays ours.
+// which nobody listens: no new connection fails meanwhile, and the port stays ours.
 func TestReloadToAnotherSpellingOfAnAddress(t *testing.T) {
 	r := rigWith(t, hello)
 	_, port, _ := net.SplitHostPort(r.http)
-	for range 3 {
-		for _, address := range []string{"localhost:" + port, "127.0.0.1:" + port} {
-			set := r.set
-			set.HTTP, set.HTTPS = []string{address}, nil
-			if err := r.Apply(set); err != nil {
-				t.Fatal(err)
+	var done, failed atomic.Int64
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for !stop.Load() {
+				if err := once("127.0.0.1:" + port); err != nil {
+					failed.Add(1)
+					t.Log(err)
+				}
+				done.Add(1)
 			}
-			if got := r.raw(get + "Connection: close\r\n\r\n"); !strings.HasSuffix(got, "hello") {
-				t.Errorf("on %s: %q", address, got)
+		})
+	}
+	for i := range 2 {
+		for _, addresses := range [][]string{{":" + port}, {"127.0.0.1:" + port, "[::1]:" + port}, {"0.0.0.0:" + port}, {"localhost:" + port}, {"127.0.0.1:" + port}} {
+			set := r.set
+			set.HTTP, set.HTTPS = addresses, nil
+			if err := r.Apply(set); err != nil {
+				t.Fatalf("round %d, to %v: %v", i, addresses, err)
+			}
+			if addresses[0] == ":"+port || len(addresses) == 2 {
+				if err := once("[::1]:" + port); err != nil {
+					t.Errorf("on %v over IPv6: %v", addresses, err)
+				}
+			}
+			for n := done.Load(); done.Load() == n; {
+				runtime.Gosched()
 			}
 		}
 	}
-	if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-		l.Close()
-		t.Error("another socket could join the port")
+	stop.Store(true)
+	wg.Wait()
+	if n := failed.Load(); n > 0 {
+		t.Errorf("%d of %d connections failed", n, done.Load())
+	}
+	for _, address := range []string{"127.0.0.1:" + port, ":" + port} {
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			t.Errorf("another socket could join the port on %s", address)
+		}
+	}
+}
+
+// once makes one request on a connection of its own.
+func once(address string) error {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, get+"Connection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	b, err := io.ReadAll(c)
+	if err == nil && !strings.HasSuffix(string(b), "hello") {
+		err = fmt.Errorf("answered %q", b)
+	}
+	return err
+}
+
+// 0.0.0.0 is not another way to write all addresses of both families.
+func TestIPv4AloneAndIPv6Beside(t *testing.T) {
+	r := rigWith(t, hello)
+	set := r.set
+	set.HTTP, set.HTTPS = []string{"0.0.0.0:0"}, nil
+	if err := r.Apply(set); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(r.Addrs()[0].Addr.String())
+	if err := once("127.0.0.1:" + port); err != nil {
+		t.Error(err)
+	}
+	if err := once("[::1]:" + port); err == nil {
+		t.Error("0.0.0.0 listens on IPv6")
+	}
+	set.HTTP = append(set.HTTP, "[::1]:"+port)
+	if err := r.Apply(set); err != nil {
+		t.Fatal(err)
+	}
+	if err := once("[::1]:" + port); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -116,7 +117,8 @@ func (s *Server) Apply(set Settings) error {
 func (s *Server) bindAll(set *Settings) (map[string][]*listener, error) {
 	next := map[string][]*listener{}
 	wanted := wantedListeners(set)
-	var fresh, leaving []*listener
+	have := members(s.listeners)
+	var leaving []*listener
 	for key, ls := range s.listeners {
 		if !slices.ContainsFunc(wanted, func(w wantedListener) bool { return w.key == key }) {
 			leaving = append(leaving, ls...)
@@ -129,17 +131,27 @@ func (s *Server) bindAll(set *Settings) (map[string][]*listener, error) {
 		}
 		ls, err := s.bind(w.address, leaving)
 		if err != nil {
-			for _, l := range fresh {
-				l.Close()
+			for l := range members(next) {
+				if !have[l] {
+					l.Close()
+				}
 			}
 			return nil, err
 		}
-		for _, l := range ls {
-			fresh = append(fresh, &listener{Listener: l, key: w.key})
-			next[w.key] = append(next[w.key], fresh[len(fresh)-1])
-		}
+		next[w.key] = ls
 	}
 	return next, nil
+}
+
+// members is the set of all listeners of a map.
+func members(m map[string][]*listener) map[*listener]bool {
+	set := map[*listener]bool{}
+	for _, ls := range m {
+		for _, l := range ls {
+			set[l] = true
+		}
+	}
+	return set
 }
 
 // swapListeners starts what is new in next, gives everything its role, and
@@ -150,22 +162,16 @@ func (s *Server) swapListeners(next map[string][]*listener) {
 			l.tls.Store(w.tls)
 		}
 	}
-	for key, ls := range s.listeners {
-		if next[key] == nil {
-			for _, l := range ls {
-				l.Close()
-			}
-		}
-	}
-	for key, ls := range next {
-		if s.listeners[key] == nil {
-			for _, l := range ls {
-				s.wg.Add(1)
-				go s.accept(l)
-			}
+	before, now := members(s.listeners), members(next)
+	for l := range now {
+		if !before[l] {
+			s.wg.Add(1)
+			go s.accept(l)
 		}
 	}
 	s.listeners = next
+	maps.DeleteFunc(before, func(l *listener, _ bool) bool { return now[l] })
+	closeLeft(slices.Collect(maps.Keys(before)), now)
 }
 
 // Addr is a bound address.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"edge/proxy"
 )
 
 // sideServer serves metrics and health on a listener of its own, which a reload
@@ -28,7 +30,7 @@ func (s *sideServer) prepare(address string) error {
 	if address == s.address || address == "" {
 		return nil
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := net.Listen(proxy.Network(address), address)
 	if err != nil {
 		return fmt.Errorf("metrics.listen: %w; choose another address or stop who holds it", err)
 	}
