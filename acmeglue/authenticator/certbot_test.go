@@ -75,9 +75,9 @@ func dumped(t *testing.T, file string) (runs []map[string]string) {
 // Hooks are told the same, in the same order, by certbot and by us; we also say
 // what certbot says since 5.3.
 func TestManualEnvironmentIsCertbots(t *testing.T) {
-	var wait sync.WaitGroup
 	for _, kind := range []edge.ChallengeType{edge.HTTP01, edge.DNS01} {
-		wait.Go(func() {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
 			ca := newCA(t, edgetest.CAOptions{HTTPPort: freePort(t)})
 			dir := t.TempDir()
 			theirs, ours := dir+"/theirs", dir+"/ours"
@@ -105,11 +105,10 @@ func TestManualEnvironmentIsCertbots(t *testing.T) {
 				}
 			}
 			if len(want) != 6 || !slices.EqualFunc(want, got, maps.Equal[map[string]string, map[string]string]) {
-				t.Errorf("%s: certbot's hooks are told\n%v\nours\n%v", kind, want, got)
+				t.Errorf("certbot's hooks are told\n%v\nours\n%v", want, got)
 			}
 		})
 	}
-	wait.Wait()
 }
 
 // texts has certbot's own text for each challenge of a batch.
@@ -119,33 +118,34 @@ from unittest import mock
 from certbot._internal.plugins import manual
 from certbot._internal.display import obj
 from acme import challenges
-import josepy as jose
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.backends import default_backend
 
-q = json.load(sys.stdin)
-out = io.StringIO()
-obj.set_display(obj.FileDisplay(out, False))
-config = mock.MagicMock(http01_port=80, manual_auth_hook=None, manual_cleanup_hook=None)
-with mock.patch("certbot.reverter.Reverter"):
-    auth = manual.Authenticator(config, "manual")
-key = jose.JWKRSA(key=rsa.generate_private_key(65537, 2048, default_backend()))
-batch = []
-for a in q:
-    kind = {"http-01": challenges.HTTP01, "dns-01": challenges.DNS01}[a["type"]]
-    chall = mock.MagicMock()
-    chall.chall, chall.domain, chall.account_key = kind(token=b"0" * 32), a["domain"], key
-    chall.validation.return_value = a["validation"]
-    chall.validation_domain_name.side_effect = lambda d: "_acme-challenge." + d
-    batch.append(chall)
-with mock.patch("certbot._internal.display.util.input_with_timeout", side_effect=lambda p: out.write(p)):
-    auth.perform(batch)
-token = challenges.HTTP01(token=b"0" * 32).encode("token")
-sys.stdout.write(out.getvalue().replace(token, "TOKEN"))
+def perform(q):
+    out = io.StringIO()
+    obj.set_display(obj.FileDisplay(out, False))
+    config = mock.MagicMock(http01_port=80, manual_auth_hook=None, manual_cleanup_hook=None)
+    with mock.patch("certbot.reverter.Reverter"):
+        auth = manual.Authenticator(config, "manual")
+    batch = []
+    for a in q:
+        kind = {"http-01": challenges.HTTP01, "dns-01": challenges.DNS01}[a["type"]]
+        chall = mock.MagicMock()
+        chall.chall, chall.domain = kind(token=b"0" * 32), a["domain"]
+        chall.validation.return_value = a["validation"]
+        chall.validation_domain_name.side_effect = lambda d: "_acme-challenge." + d
+        batch.append(chall)
+    with mock.patch("certbot._internal.display.util.input_with_timeout", side_effect=lambda p: out.write(p)):
+        auth.perform(batch)
+    token = challenges.HTTP01(token=b"0" * 32).encode("token")
+    return out.getvalue().replace(token, "TOKEN")
+
+json.dump([perform(q) for q in json.load(sys.stdin)], sys.stdout)
 `
 
 // What a person is told is what certbot tells, byte for byte.
 func TestManualTextsAreCertbots(t *testing.T) {
+	t.Parallel()
+	var batches [][]edge.Answer
+	var questions [][]map[string]string
 	for _, kinds := range [][]edge.ChallengeType{
 		{edge.HTTP01}, {edge.DNS01}, {edge.HTTP01, edge.DNS01, edge.HTTP01, edge.DNS01}, {edge.DNS01, edge.HTTP01, edge.DNS01},
 	} {
@@ -159,28 +159,37 @@ func TestManualTextsAreCertbots(t *testing.T) {
 			}
 			batch, question = append(batch, a), append(question, q)
 		}
-		in, err := json.Marshal(question)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", texts) // Debian's: it has certbot's modules
-		cmd.Stdin = strings.NewReader(string(in))
-		var problem bytes.Buffer
-		cmd.Stderr = &problem
-		want, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%v: %s; where it is missing: apt-get install certbot", err, problem.Bytes())
-		}
+		batches, questions = append(batches, batch), append(questions, question)
+	}
+	in, err := json.Marshal(questions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", texts) // Debian's: it has certbot's modules
+	cmd.Stdin = bytes.NewReader(in)
+	var problem bytes.Buffer
+	cmd.Stderr = &problem
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s; where it is missing: apt-get install certbot", err, problem.Bytes())
+	}
+	var want []string
+	if err := json.Unmarshal(out, &want); err != nil {
+		t.Fatal(err)
+	}
+	for n, batch := range batches {
 		p := &person{keys: make(chan byte, 10)}
 		placeAll(t, newManual(t, ManualOptions{In: p, Out: p}), batch...)
-		if got := p.seen.String(); got != string(want) {
-			t.Errorf("%v: certbot says\n%s\nwe say\n%s", kinds, want, got)
+		if got := p.seen.String(); got != want[n] {
+			t.Errorf("%v: certbot says\n%s\nwe say\n%s", questions[n], want[n], got)
 		}
 	}
 }
 
 // Files and folders of webroots are made as certbot makes them.
 func TestWebrootIsCertbots(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
 	var seen [2][]string
 	root := t.TempDir()
 	if os.Getuid() == 0 {
@@ -190,6 +199,8 @@ func TestWebrootIsCertbots(t *testing.T) {
 	}
 	who := 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		token := filepath.Base(r.URL.Path)
 		seen[who] = nil
 		for _, line := range tree(t, root) {
@@ -206,8 +217,12 @@ func TestWebrootIsCertbots(t *testing.T) {
 	if err := certbot(t, ca, "--webroot", "-w", root, "-d", "a.test"); err != nil {
 		t.Fatal(err)
 	}
+	mu.Lock()
 	who = 1
+	mu.Unlock()
 	mustIssue(t, ca, NewWebroot(WebrootOptions{Path: root}), nil, "a.test")
+	mu.Lock()
+	defer mu.Unlock()
 	if len(seen[0]) != 3 || !slices.Equal(seen[0], seen[1]) || len(tree(t, root)) != 0 {
 		t.Errorf("certbot made %v, we %v; left %v", seen[0], seen[1], tree(t, root))
 	}

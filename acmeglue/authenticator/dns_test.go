@@ -205,6 +205,7 @@ func TestDNSEndsWithContext(t *testing.T) {
 // The wait ends once all servers have all records, or with the time. A time that
 // somebody has set is waited for in any case, as certbot does.
 func TestDNSReady(t *testing.T) {
+	t.Parallel()
 	srv, err := edgetest.NewDNS()
 	if err != nil {
 		t.Fatal(err)
@@ -218,11 +219,11 @@ func TestDNSReady(t *testing.T) {
 		least, most time.Duration
 		says, warns string
 	}{
-		{Cloudflare, -1, true, 0, time.Second, "Waiting at most 10 seconds for DNS changes to propagate", ""},
-		{RFC2136, time.Minute, true, 0, time.Second, "Waiting at most 60 seconds for DNS changes to propagate", ""},
-		{RFC2136, time.Second, true, time.Second, 2 * time.Second, "Waiting 1 seconds for DNS changes to propagate", ""},
-		{Cloudflare, time.Second, false, time.Second, 2 * time.Second, "Waiting 1 seconds for DNS changes to propagate", "does not have the TXT record of _acme-challenge.ready.test yet"},
-		{Cloudflare, 0, false, 0, time.Second, "", ""},
+		{Cloudflare, -1, true, 0, 5 * time.Second, "Waiting at most 10 seconds for DNS changes to propagate", ""},
+		{RFC2136, time.Minute, true, 0, 5 * time.Second, "Waiting at most 60 seconds for DNS changes to propagate", ""},
+		{RFC2136, time.Second, true, time.Second, 5 * time.Second, "Waiting 1 seconds for DNS changes to propagate", ""},
+		{Cloudflare, time.Second, false, time.Second, 5 * time.Second, "Waiting 1 seconds for DNS changes to propagate", "does not have the TXT record of _acme-challenge.ready.test yet"},
+		{Cloudflare, 0, false, 0, 5 * time.Second, "", ""},
 	} {
 		var log logged
 		srv.SetTXT("_acme-challenge.ready.test")

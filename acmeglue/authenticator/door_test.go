@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"edge"
 	"edge/acmeglue"
@@ -21,6 +23,8 @@ type frontDoor struct {
 	admin.Backend // Reload and Certificate are not called
 	s             *Standalone
 	plain, tls    []string
+	path          string
+	stop          func()
 
 	mu  sync.Mutex
 	has []edge.Answer
@@ -95,23 +99,40 @@ func openDoor(t *testing.T) (*frontDoor, client) {
 	d := &frontDoor{s: newStandalone(t, nil)}
 	d.plain = []string{fmt.Sprintf("[::]:%d", d.s.o.HTTP.Port)}
 	d.tls = []string{fmt.Sprintf("[::]:%d", d.s.o.TLSALPN.Port)}
-	path := t.TempDir() + "/admin.sock"
-	srv, err := admin.Listen(admin.Options{Path: path, Backend: d})
+	d.path = t.TempDir() + "/admin.sock"
+	d.start(t)
+	c := client{admin.NewClient(d.path)}
+	t.Cleanup(func() {
+		c.Close()
+		d.die()
+	})
+	return d, c
+}
+
+func (d *frontDoor) start(t *testing.T) {
+	t.Helper()
+	srv, err := admin.Listen(admin.Options{Path: d.path, Backend: d})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ctx) }()
-	c := client{admin.NewClient(path)}
-	t.Cleanup(func() {
-		c.Close()
+	d.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return d, c
+}
+
+// die takes the door away, with its ports and all that it was told.
+func (d *frontDoor) die() {
+	d.stop()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_ = d.s.Cleanup(context.Background(), d.has)
+	d.has = nil
 }
 
 func TestDoorIssues(t *testing.T) {
@@ -233,5 +254,177 @@ func TestHolds(t *testing.T) {
 		if got := holds(c.door, c.at); got != c.want {
 			t.Errorf("%s and %+v: %v", c.door, c.at, got)
 		}
+	}
+}
+
+// A door that dies has taken its answers with it: nothing is left to clean up.
+func TestDoorDies(t *testing.T) {
+	d, c := openDoor(t)
+	auth, err := OpenDoor(t.Context(), c, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := []edge.Answer{answer(t, edge.HTTP01, "a.test"), answer(t, edge.TLSALPN01, "b.test")}
+	placeAll(t, auth, batch...)
+	d.die()
+	cleanAll(t, auth, batch...)
+	if len(auth.put) != 0 {
+		t.Errorf("%d answers are remembered", len(auth.put))
+	}
+	if err := auth.Present(t.Context(), batch); err == nil || !strings.Contains(err.Error(), "the front door did not take the answer: ") {
+		t.Errorf("got %v", err)
+	}
+	// What it was told in between, and another one has now, is taken away from that.
+	d.start(t)
+	placeAll(t, auth, batch...)
+	d.die()
+	d.start(t)
+	cleanAll(t, auth, batch...)
+}
+
+// stuck is a door that takes answers and never says so.
+type stuck struct {
+	client
+	removed int
+}
+
+func (s *stuck) PutChallenge(ctx context.Context, a edge.Answer) error {
+	if err := s.client.PutChallenge(ctx, a); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (s *stuck) RemoveChallenge(ctx context.Context, a edge.Answer) error {
+	if s.removed++; s.removed == 1 {
+		return errors.New("busy")
+	}
+	return s.client.RemoveChallenge(ctx, a)
+}
+
+// Where nobody knows whether the door has an answer, it is taken back; where the
+// door keeps it, that is said.
+func TestDoorIsStuck(t *testing.T) {
+	d, c := openDoor(t)
+	auth, err := OpenDoor(t.Context(), &stuck{client: c}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := answer(t, edge.HTTP01, "a.test")
+	for n, says := range []string{"the front door still answers http-01 for a.test: busy", ""} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := auth.Present(ctx, []edge.Answer{a}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		err := auth.Cleanup(t.Context(), []edge.Answer{a})
+		if says == "" && err != nil || says != "" && (err == nil || err.Error() != says) {
+			t.Errorf("round %d: %v", n, err)
+		}
+	}
+	if n := d.answers(); n != 1 { // that of the first round
+		t.Errorf("the door has %d answers", n)
+	}
+}
+
+// between does something between the steps of an order.
+type between struct {
+	acmeglue.Authenticator
+	ready func()
+}
+
+func (b between) Ready(ctx context.Context, batch []edge.Answer) error {
+	b.ready()
+	return b.Authenticator.Ready(ctx, batch)
+}
+
+// dying is a door that does something when it is told the first answer.
+type dying struct {
+	client
+	once func()
+}
+
+func (d dying) PutChallenge(ctx context.Context, a edge.Answer) error {
+	d.once()
+	return d.client.PutChallenge(ctx, a)
+}
+
+// The door dies in the middle of an order: own listeners take over. Where it is
+// started again at once, it goes on.
+func TestChooseDoorDies(t *testing.T) {
+	for _, c := range []struct {
+		what           string
+		present, ready bool // when it dies
+		back           bool // it is started again
+		byDoor, byOwn  int  // answers, when the CA looks
+	}{
+		{"before it is told, for good", true, false, false, 0, 2},
+		{"before it is told, for a moment", true, false, true, 2, 0},
+		{"afterwards, for good", false, true, false, 0, 2},
+		{"never", false, false, false, 2, 0},
+	} {
+		d, door := openDoor(t)
+		s := newStandalone(t, func(o *StandaloneOptions) {
+			o.HTTP.Port, o.TLSALPN.Port, o.TLSSNI.Port = d.s.o.HTTP.Port, d.s.o.TLSALPN.Port, d.s.o.TLSALPN.Port
+		})
+		die := sync.OnceFunc(func() {
+			d.die()
+			if c.back {
+				d.start(t)
+			}
+		})
+		auth := Choose(s, dying{door, func() {
+			if c.present {
+				die()
+			}
+		}}).(*chosen)
+		auth.patience = 200 * time.Millisecond
+		ca := newCA(t, edgetest.CAOptions{HTTPPort: d.s.o.HTTP.Port, TLSPort: d.s.o.TLSALPN.Port})
+		looked := false
+		ca.Fault(func(_ http.ResponseWriter, r *http.Request) bool {
+			if strings.HasPrefix(r.URL.Path, "/chalZ/") && !looked {
+				looked = true
+				s.mu.Lock()
+				own := len(s.held)
+				s.mu.Unlock()
+				if d.answers() != c.byDoor || own != c.byOwn {
+					t.Errorf("%s: the door has %d answers, own listeners %d", c.what, d.answers(), own)
+				}
+			}
+			return false
+		})
+		mustIssue(t, ca, between{Authenticator: auth, ready: func() {
+			if c.ready {
+				die()
+			}
+		}}, []edge.ChallengeType{edge.HTTP01}, "a.test", "b.test")
+		if d.answers() != 0 || len(s.held) != 0 || len(s.servers) != 0 || len(auth.door.put) != 0 {
+			t.Errorf("%s: something is left", c.what)
+		}
+	}
+}
+
+// A door that refuses is not given up on.
+func TestChooseDoorRefuses(t *testing.T) {
+	d, c := openDoor(t)
+	s := newStandalone(t, func(o *StandaloneOptions) {
+		o.HTTP.Port, o.TLSALPN.Port, o.TLSSNI.Port = d.s.o.HTTP.Port, d.s.o.TLSALPN.Port, d.s.o.TLSALPN.Port
+	})
+	auth := Choose(s, c)
+	bad := answer(t, edge.TLSALPN01, "a.test")
+	bad.KeyAuth = "x"
+	err := auth.Present(t.Context(), []edge.Answer{bad})
+	if err == nil || !strings.Contains(err.Error(), "the front door did not take the answer") || len(s.held) != 0 {
+		t.Errorf("got %v, own listeners have %d", err, len(s.held))
+	}
+	cleanAll(t, auth, bad)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := auth.Present(ctx, []edge.Answer{answer(t, edge.HTTP01, "a.test")}); err == nil {
+		t.Error("after the end it was presented")
+	}
+	if len(s.held) != 0 {
+		t.Errorf("own listeners have %d", len(s.held))
 	}
 }

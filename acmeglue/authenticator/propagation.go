@@ -39,10 +39,12 @@ func (w watcher) wait(ctx context.Context, batch []edge.Answer) error {
 	for {
 		for name, values := range want {
 			err := w.look(ctx, name, values)
-			if err == nil {
+			var late net.Error
+			switch {
+			case err == nil:
 				delete(want, name)
-			} else if ctx.Err() == nil || last == nil {
-				last = err
+			case last == nil || !errors.As(err, &late) || !late.Timeout():
+				last = err // that the time was over says less
 			}
 		}
 		if len(want) == 0 {

@@ -103,6 +103,9 @@ func (s *Standalone) at(t edge.ChallengeType) serverKey {
 // Present implements acmeglue.Authenticator. Errors about ports wrap *BindError.
 func (s *Standalone) Present(ctx context.Context, batch []edge.Answer) error {
 	for _, a := range batch {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err := s.present(ctx, a); err != nil {
 			var bind *BindError
 			if !errors.As(err, &bind) {
@@ -170,7 +173,7 @@ func (s *Standalone) Cleanup(ctx context.Context, batch []edge.Answer) error {
 // client that is about to let go of the port.
 func (s *Standalone) acquire(ctx context.Context, key serverKey) error {
 	deadline := time.Now().Add(s.o.Wait)
-	told := false
+	told, again := false, false
 	for {
 		err := s.try(key)
 		var bind *BindError
@@ -190,6 +193,8 @@ func (s *Standalone) acquire(ctx context.Context, key serverKey) error {
 				return context.Cause(ctx)
 			case <-pause.C:
 			}
+		case !again:
+			again = true // it may have let go of the port while we looked who it is
 		case s.o.Retry != nil && s.o.Retry(ctx, bind.Error()):
 		default:
 			return err

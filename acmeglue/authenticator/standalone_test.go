@@ -288,6 +288,7 @@ func TestIsSolver(t *testing.T) {
 
 // Connections that are idle or slow at the end do not hold it up.
 func TestStandaloneEndsWithOpenConnections(t *testing.T) {
+	t.Parallel()
 	s := newStandalone(t, nil)
 	batch := []edge.Answer{answer(t, edge.HTTP01, "a.test"), answer(t, edge.TLSALPN01, "a.test")}
 	if err := s.Present(t.Context(), batch); err != nil {
