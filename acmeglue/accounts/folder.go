@@ -46,7 +46,7 @@ type folder struct {
 	uri     string // "" where there is no registration that can be read
 	contact []string
 
-	metaErr error
+	metaErr error // certbot could not read it, or would ignore the account
 	created time.Time
 	host    string
 	former  []string
@@ -118,11 +118,13 @@ func (f *folder) readMeta() {
 	if err == nil {
 		err = json.Unmarshal(b, &m)
 	}
-	f.metaErr = err
 	f.host, f.former = m.Host, m.Former
-	if t, err := time.Parse(time.RFC3339, m.Created); err == nil {
+	if t, bad := time.Parse(time.RFC3339, m.Created); bad == nil {
 		f.created = t.UTC()
+	} else if err == nil {
+		err = bad
 	}
+	f.metaErr = err
 }
 
 // readFile reads a regular file of bounded size.

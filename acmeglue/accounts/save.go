@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -49,6 +50,11 @@ func (s *Store) keyToRegister(ctx context.Context) (crypto.Signer, error) {
 	here, before, err := s.folders(ctx)
 	if err != nil {
 		return nil, err
+	}
+	for _, f := range here {
+		if err := s.sweep(f); err != nil {
+			return nil, err
+		}
 	}
 	if s.o.Account != "" {
 		here = append(here, before...) // the one that was forgotten may be there
@@ -142,11 +148,54 @@ func (s *Store) Save(ctx context.Context, a acmeglue.Account) error {
 			return err
 		}
 	}
-	if err := s.o.Durable.Remove(filepath.Join(f.dir, nextFile)); err != nil {
+	if err := s.tidy(f.dir); err != nil {
 		return err
 	}
 	_, err = s.settle(f)
 	return err
+}
+
+// sweep removes a folder in which a process died before there was a key.
+func (s *Store) sweep(f folder) error {
+	if !errors.Is(f.keyErr, fs.ErrNotExist) || !isID.MatchString(f.name) {
+		return nil
+	}
+	if info, err := os.Lstat(f.dir); err != nil || !info.IsDir() {
+		return err // a link is not ours
+	}
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !durable.IsTemp(e.Name(), filepath.Join(f.dir, keyFile)) {
+			return nil
+		}
+	}
+	return s.removeFolder(f.dir)
+}
+
+var isID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// tidy removes the key to change to, which is the account's now or was never used,
+// and what processes that were killed have left: it may have a key in it.
+func (s *Store) tidy(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		litter := e.Name() == nextFile
+		for _, name := range []string{keyFile, nextFile, metaFile, regrFile} {
+			litter = litter || durable.IsTemp(e.Name(), filepath.Join(dir, name))
+		}
+		if litter {
+			if err := s.o.Durable.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // folderOf is where an account is: by its key, or else, where that has changed, by
