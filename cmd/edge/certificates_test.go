@@ -91,6 +91,16 @@ func TestAskEndpointDown(t *testing.T) {
 	if n := r.ca.Orders(); n != 1 {
 		t.Errorf("%d orders, want 1", n)
 	}
+	// The endpoint says yes again, and the CA is down.
+	mode.Store("yes")
+	r.ca.Close()
+	start := time.Now()
+	if _, err := r.handshake("nobody.customers.test"); err == nil || time.Since(start) > 3*time.Second {
+		t.Errorf("with the CA down, a new name: %v after %v", err, time.Since(start))
+	}
+	if _, err := r.handshake("old.customers.test"); err != nil {
+		t.Errorf("with the CA down, an existing name: %v", err)
+	}
 }
 
 // Half of all nonces are refused by the CA; every name gets its certificate.
