@@ -60,8 +60,9 @@ func luaEnd(src string, pos int) (int, error) {
 }
 
 // luaString returns the length of the string literal at the beginning of s, or 1 where
-// the quote begins none.
+// the quote begins none, as far as nginx's buffer reaches.
 func luaString(s string) int {
+	s = s[:min(len(s), tokenLimit)]
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
 		case s[0]:

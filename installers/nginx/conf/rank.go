@@ -90,7 +90,14 @@ func bestName(names []Name, host string) (kind NameKind, index int, err error, o
 		better := best < 0 || k < kind
 		if k == kind && best >= 0 {
 			longer := len(names[i].Text) - len(names[best].Text)
-			better = k == ExactName && longer < 0 || (k == LeadingName || k == TrailingName) && longer > 0
+			switch k {
+			case ExactName:
+				better = longer < 0
+			case RegexName: // one that does match beats one that may
+				better = names[best].re == nil && names[i].re != nil
+			default:
+				better = longer > 0
+			}
 		}
 		if better {
 			best, kind = i, k

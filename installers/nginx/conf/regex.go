@@ -117,6 +117,9 @@ func (t *translator) group() error {
 		return nil
 	}
 	if m := named.FindStringSubmatch(rest); m != nil {
+		if strings.Contains(t.out.String(), "(?P<"+m[1]+m[2]+">") {
+			return t.unknown("a second group of the same name", len(m[0]))
+		}
 		t.out.WriteString("(?P<" + m[1] + m[2] + ">")
 		t.pos += len(m[0])
 		return nil
