@@ -342,7 +342,14 @@ func (b between) Ready(ctx context.Context, batch []edge.Answer) error {
 // dying is a door that does something when it is told the first answer.
 type dying struct {
 	client
-	once func()
+	once, missed func() // missed: somebody has seen that it is dead
+}
+
+func (d dying) Listeners(ctx context.Context) (plain, tls []string, err error) {
+	if plain, tls, err = d.client.Listeners(ctx); err != nil {
+		d.missed()
+	}
+	return plain, tls, err
 }
 
 func (d dying) PutChallenge(ctx context.Context, a edge.Answer) error {
@@ -362,21 +369,22 @@ func TestChooseDoorDies(t *testing.T) {
 		{"before it is told, for good", true, false, false, 0, 2},
 		{"before it is told, for a moment", true, false, true, 2, 0},
 		{"afterwards, for good", false, true, false, 0, 2},
+		{"afterwards, for a moment", false, true, true, 2, 0},
 		{"never", false, false, false, 2, 0},
 	} {
 		d, door := openDoor(t)
 		s := newStandalone(t, func(o *StandaloneOptions) {
 			o.HTTP.Port, o.TLSALPN.Port, o.TLSSNI.Port = d.s.o.HTTP.Port, d.s.o.TLSALPN.Port, d.s.o.TLSALPN.Port
 		})
-		die := sync.OnceFunc(func() {
-			d.die()
-			if c.back {
-				d.start(t)
-			}
-		})
+		die := sync.OnceFunc(d.die)
+		back := sync.OnceFunc(func() { d.start(t) })
 		auth := Choose(s, dying{door, func() {
 			if c.present {
 				die()
+			}
+		}, func() {
+			if c.back {
+				back()
 			}
 		}}).(*chosen)
 		auth.patience = 200 * time.Millisecond

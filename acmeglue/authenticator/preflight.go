@@ -27,7 +27,7 @@ type PreflightOptions struct {
 	Addresses func() ([]netip.Addr, error)                                         // of this machine; nil: the system's
 	HTTPPort  int                                                                  // where the CA comes to; 0: 80
 	TLSPort   int                                                                  // 0: 443
-	Time      time.Duration                                                        // for all of it; 0: ten seconds
+	Time      time.Duration                                                        // for all that is looked for; 0: ten seconds
 }
 
 // Verdict is what Preflight came to about a name.
@@ -78,12 +78,13 @@ func (f Findings) Err() error {
 // which from here one arrives as a CA does. From behind NAT, with a resolver of its
 // own, or with a redirect of ports in its kernel, a machine sees another network
 // than the CA; that is Unknown, and Problem says what was seen.
+//
+// It is bounded by the time of o, and by that which auth needs for Present: a
+// person may be asked there about a port that is taken, and not hurried.
 func Preflight(ctx context.Context, auth acmeglue.Authenticator, types []edge.ChallengeType, ids []edge.Identifier, o PreflightOptions) Findings {
 	if o.Time == 0 {
 		o.Time = 10 * time.Second
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.Time)
-	defer cancel()
 	p := newFlight(auth, o)
 	findings := make(Findings, len(ids))
 	names := make([]*subject, len(ids))
@@ -91,7 +92,7 @@ func Preflight(ctx context.Context, auth acmeglue.Authenticator, types []edge.Ch
 		findings[n] = Finding{Identifier: id, Verdict: Unknown}
 		names[n] = &subject{id: id, found: &findings[n], kinds: usable(auth, types, id)}
 	}
-	each(names, func(s *subject) { p.resolve(ctx, s) })
+	p.each(ctx, names, p.resolve)
 	for open := names; len(open) > 0; {
 		p.round(ctx, open)
 		open = slices.DeleteFunc(slices.Clone(open), func(s *subject) bool {
@@ -125,17 +126,22 @@ func usable(auth acmeglue.Authenticator, types []edge.ChallengeType, id edge.Ide
 // atATime bounds the names that are looked at together.
 const atATime = 8
 
-func each(names []*subject, f func(*subject)) {
+// each does something for all names, in the time that is left.
+func (p *flight) each(ctx context.Context, names []*subject, f func(context.Context, *subject)) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, p.left)
+	defer cancel()
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, atATime)
 	for _, s := range names {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			f(s)
+			f(ctx, s)
 		})
 	}
 	wait.Wait()
+	p.left -= time.Since(began)
 }
 
 // round tries the next type of each name.
@@ -167,7 +173,7 @@ func (p *flight) round(ctx context.Context, names []*subject) {
 			return
 		}
 	}
-	each(asked, func(s *subject) { p.look(ctx, s) })
+	p.each(ctx, asked, p.look)
 }
 
 // presentFailed tells of names whose answer cannot be given at all: a port that is

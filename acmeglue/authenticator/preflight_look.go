@@ -27,6 +27,7 @@ type flight struct {
 	o     PreflightOptions
 	tries bool // answers are presented
 	own   []netip.Addr
+	left  time.Duration // of the time
 }
 
 func newFlight(auth acmeglue.Authenticator, o PreflightOptions) *flight {
@@ -47,7 +48,7 @@ func newFlight(auth acmeglue.Authenticator, o PreflightOptions) *flight {
 	}
 	_, person := auth.(*Manual)
 	own, _ := o.Addresses() // none: less is known
-	return &flight{auth: auth, o: o, tries: !person, own: own}
+	return &flight{auth: auth, o: o, tries: !person, own: own, left: o.Time}
 }
 
 func ownAddresses() ([]netip.Addr, error) {

@@ -232,6 +232,17 @@ func TestPreflightCannotPresent(t *testing.T) {
 	if f.Err() != nil || f[0].Verdict != Fine || f[0].Challenge != edge.TLSALPN01 {
 		t.Errorf("got %+v", f)
 	}
+	// A person who is asked about the port may take his time.
+	s.o.Retry = func(ctx context.Context, text string) bool {
+		if _, ok := ctx.Deadline(); ok {
+			t.Error("he is hurried")
+		}
+		return l.Close() == nil
+	}
+	w.to[ourIP+":80"] = fmt.Sprintf("127.0.0.1:%d", s.o.HTTP.Port)
+	if f = Preflight(t.Context(), s, []edge.ChallengeType{edge.HTTP01}, identifiers(t, "a.test"), w.options()); f[0].Verdict != Fine {
+		t.Errorf("got %+v", f)
+	}
 	root := t.TempDir()
 	f = Preflight(t.Context(), NewWebroot(WebrootOptions{Path: root + "/none"}), nil, identifiers(t, "a.test"), w.options())
 	if err := f.Err(); err == nil || !strings.Contains(err.Error(), root+"/none does not exist or is not a directory") {

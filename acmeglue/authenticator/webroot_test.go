@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -389,10 +390,20 @@ func TestWebrootUnderAttack(t *testing.T) {
 // loses its file.
 func TestWebrootOfManyProcesses(t *testing.T) {
 	root := t.TempDir()
-	var all sync.WaitGroup
-	for range 8 {
+	var all, sweep sync.WaitGroup
+	var stop atomic.Bool
+	sweep.Go(func() { // as another process does that thinks that nobody needs them
+		tick := time.NewTicker(200 * time.Microsecond)
+		defer tick.Stop()
+		for !stop.Load() {
+			<-tick.C
+			_ = os.Remove(filepath.Join(root, challengeDir))
+			_ = os.Remove(filepath.Join(root, ".well-known"))
+		}
+	})
+	for range 4 {
 		all.Go(func() {
-			for range 40 {
+			for range 50 {
 				w := NewWebroot(WebrootOptions{Path: root})
 				a := answer(t, edge.HTTP01, "a.test")
 				if err := w.Present(t.Context(), []edge.Answer{a}); err != nil {
@@ -405,6 +416,8 @@ func TestWebrootOfManyProcesses(t *testing.T) {
 		})
 	}
 	all.Wait()
+	stop.Store(true)
+	sweep.Wait()
 	// Who makes a folder may find a file of another's in it at its end.
 	if left := tree(t, root); strings.Contains(fmt.Sprint(left), challengeDir+"/") || strings.Contains(fmt.Sprint(left), ".edge-") {
 		t.Errorf("left behind: %v", left)
