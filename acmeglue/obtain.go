@@ -193,7 +193,11 @@ func (m *Manager) renew(ctx context.Context, s *slot, sn *snapshot) {
 		expiry = sn.held.notAfter
 	}
 	f := m.failures.fail(ctx, s.id.Value, sn.plan, err, expiry)
-	m.log.Error("certificate not obtained", "name", s.id.Value, "error", err, "failures", f.Count, "next_attempt", f.Next, "not_after", expiry)
+	about := []any{"name", s.id.Value, "error", err, "failures", f.Count, "next_attempt", f.Next}
+	if !expiry.IsZero() {
+		about = append(about, "not_after", expiry)
+	}
+	m.log.Error("certificate not obtained", about...)
 }
 
 // install makes h what the slot serves.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 
@@ -93,6 +94,11 @@ func (i *Issuer) classify(err error, name string) error {
 	var e *explained
 	if errors.As(err, &e) {
 		ie.RetryAfter, ie.Err = e.retryAfter, e.err
+	}
+	// That the CA itself cannot be found says nothing about the name's records.
+	var lookup *net.DNSError
+	if u, uerr := url.Parse(i.o.Directory); uerr == nil && errors.As(err, &lookup) && lookup.Name == u.Hostname() {
+		ie.Reason = edge.ReasonConnection
 	}
 	var v *AuthorizationError
 	if errors.As(err, &v) {

@@ -63,13 +63,12 @@ func (s *Server) bind(address string, leaving []*listener) ([]*listener, error) 
 			return nil, err
 		}
 	} else {
-		lc := net.ListenConfig{KeepAliveConfig: keepAlive}
-		l, err := lc.Listen(context.Background(), Network(address), address)
+		l, err := Listen(address)
 		if own := onPort(leaving, address); len(own) > 0 && errors.Is(err, syscall.EADDRINUSE) {
-			return rebind(own, lc, address)
+			return rebind(own, address)
 		}
 		if err != nil {
-			return nil, explainListen(address, err)
+			return nil, err
 		}
 		bound = []net.Listener{l}
 	}
@@ -80,9 +79,18 @@ func (s *Server) bind(address string, leaving []*listener) ([]*listener, error) 
 	return ls, nil
 }
 
-// Network is what to call net.Listen with for an address: "tcp" alone would take
-// 0.0.0.0 for all addresses of both families.
-func Network(address string) string {
+// Listen binds "host:port" or ":port". Errors say who is in the way, and what to do.
+func Listen(address string) (net.Listener, error) {
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
+	l, err := lc.Listen(context.Background(), network(address), address)
+	if err != nil {
+		return nil, explainListen(address, err)
+	}
+	return l, nil
+}
+
+// network keeps Go from taking 0.0.0.0 for all addresses of both families.
+func network(address string) string {
 	host, _, _ := net.SplitHostPort(address)
 	if a, err := netip.ParseAddr(host); err == nil && a.Is4() {
 		return "tcp4"
@@ -126,9 +134,10 @@ func orNone(names []string) string {
 func explainListen(address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		_, port, _ := net.SplitHostPort(address)
+		host, port, _ := net.SplitHostPort(address)
 		n, _ := strconv.Atoi(port)
-		if who := portholder.Text(n); who != "" {
+		at, _ := netip.ParseAddr(host) // invalid for "" and localhost: any
+		if who := portholder.TextAt(at, n); who != "" {
 			return fmt.Errorf("listen on %s: the port is held by %s; stop it or choose another address: %w", address, who, syscall.EADDRINUSE)
 		}
 		return fmt.Errorf("listen on %s: the port is in use by a process that cannot be seen from here; "+

@@ -35,8 +35,8 @@ func onPort(ls []*listener, address string) (own []*listener) {
 //	                     kernel gives it what is for its address until it is closed
 //	a narrower address   the wider socket goes, but not before the connections that
 //	                     clients had begun with it are complete (closeLeft)
-func rebind(own []*listener, lc net.ListenConfig, address string) ([]*listener, error) {
-	want, err := net.ResolveTCPAddr(Network(address), address)
+func rebind(own []*listener, address string) ([]*listener, error) {
+	want, err := net.ResolveTCPAddr(network(address), address)
 	if err != nil {
 		return nil, explainListen(address, err)
 	}
@@ -45,7 +45,7 @@ func rebind(own []*listener, lc net.ListenConfig, address string) ([]*listener, 
 			return []*listener{l}, nil
 		}
 	}
-	shared, err := shareWith(own, lc, address)
+	shared, err := shareWith(own, address)
 	if err != nil {
 		return nil, explainListen(address, err)
 	}
@@ -94,7 +94,7 @@ func closeLeft(left []*listener, now map[*listener]bool) {
 
 // shareWith binds an address that sockets of ours overlap with. The option is
 // taken back at once, so that an edge started by mistake still finds the port in use.
-func shareWith(own []*listener, lc net.ListenConfig, address string) (net.Listener, error) {
+func shareWith(own []*listener, address string) (net.Listener, error) {
 	set := func(c syscall.RawConn, on int) (err error) {
 		if cerr := c.Control(func(fd uintptr) {
 			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, on)
@@ -125,8 +125,8 @@ func shareWith(own []*listener, lc net.ListenConfig, address string) (net.Listen
 		return nil, err
 	}
 	defer setAll(0)
-	lc.Control = func(_, _ string, c syscall.RawConn) error { return set(c, 1) }
-	l, err := lc.Listen(context.Background(), Network(address), address)
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive, Control: func(_, _ string, c syscall.RawConn) error { return set(c, 1) }}
+	l, err := lc.Listen(context.Background(), network(address), address)
 	if err != nil {
 		return nil, err
 	}

@@ -138,7 +138,7 @@ func TestShutdownCutsAfterTheLimit(t *testing.T) {
 	io.WriteString(sse, "GET /events HTTP/1.1\r\nHost: example.org\r\n\r\n")
 	expectLine(t, bufio.NewReader(sse), "data: 0")
 	err := r.Shutdown(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "2 connections") {
+	if err == nil || !strings.Contains(err.Error(), "closed: 2") {
 		t.Errorf("error %v, want two connections", err)
 	}
 	if r.Tunnels() != 0 {

@@ -232,7 +232,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		closeVanished(st.set.Pools, nil)
 	}
 	if cut > 0 {
-		return fmt.Errorf("shutdown: %d connections were still busy after the drain limit and were closed", cut)
+		return fmt.Errorf("shutdown: connections that were still busy and were closed: %d", cut)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sort"
 
 	"edge"
@@ -33,7 +34,13 @@ func (d *door) Status() admin.Status {
 	if l == nil {
 		return s
 	}
-	s.Loaded, s.Files = l.loaded, l.cfg.Files
+	s.Loaded = l.loaded
+	for _, f := range l.cfg.Files {
+		if abs, err := filepath.Abs(f); err == nil {
+			f = abs // whoever asks may be in another folder
+		}
+		s.Files = append(s.Files, f)
+	}
 	for _, site := range l.cfg.Sites {
 		s.Sites = append(s.Sites, admin.Site{Name: siteName(site), Hosts: site.Hosts, TLS: tlsMode(site.TLS), Proxy: site.Proxy.To})
 	}

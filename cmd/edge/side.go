@@ -30,9 +30,9 @@ func (s *sideServer) prepare(address string) error {
 	if address == s.address || address == "" {
 		return nil
 	}
-	l, err := net.Listen(proxy.Network(address), address)
+	l, err := proxy.Listen(address)
 	if err != nil {
-		return fmt.Errorf("metrics.listen: %w; choose another address or stop who holds it", err)
+		return fmt.Errorf("metrics.listen: %w", err)
 	}
 	s.next = l
 	return nil

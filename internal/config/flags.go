@@ -40,7 +40,7 @@ func FromFlags(fl Flags) (*Config, error) {
 	c.ACME.Email, c.ACME.AgreeTOS = fl.Email, fl.AgreeTOS
 	flag := func(name string) Pos { return Pos{File: "--" + name} }
 	for path, name := range map[string]string{
-		"sites[0]": "domain", "sites[0].proxy": "to", "acme": "agree-tos", "acme.ca": "ca", "acme.ca.roots": "ca-root",
+		"sites[0]": "domain", "sites[0].proxy": "to", "acme": "agree-tos", "acme.email": "email", "acme.ca": "ca", "acme.ca.roots": "ca-root",
 		"listen.http": "http", "listen.https": "https", "storage.dir": "storage", "admin.socket": "admin", "metrics.listen": "metrics",
 	} {
 		l.pos[path] = flag(name)

@@ -2,6 +2,7 @@ package portholder
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -29,6 +30,37 @@ func TestOf(t *testing.T) {
 	for _, port := range []int{-1, 0, 65536} {
 		if who := Of(port); who != nil {
 			t.Errorf("port %d: %v", port, who)
+		}
+	}
+}
+
+// Who listens on another address is not in the way.
+func TestAt(t *testing.T) {
+	for _, tc := range []struct {
+		listen    string
+		in, apart []string
+	}{
+		{"127.0.0.1:0", []string{"127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"}, []string{"127.0.0.2", "::1"}},
+		{"[::1]:0", []string{"::1", "::"}, []string{"127.0.0.1", "0.0.0.0", "::2"}},
+		{"[::]:0", []string{"::1", "::", "127.0.0.1", "0.0.0.0"}, nil},
+	} {
+		l, err := net.Listen("tcp", tc.listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		for _, a := range tc.in {
+			if who := At(netip.MustParseAddr(a), port); len(who) != 1 || who[0].PID != os.Getpid() {
+				t.Errorf("%s is in the way of %s, and it says %v", tc.listen, a, who)
+			}
+		}
+		for _, a := range tc.apart {
+			if who := At(netip.MustParseAddr(a), port); who != nil {
+				t.Errorf("%s is not in the way of %s, and it says %v", tc.listen, a, who)
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
