@@ -13,14 +13,16 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"edge"
 	"edge/internal/edgetest"
 )
 
 // certbot is Debian's, on folders of its own, with a CA of ours.
-func certbot(t *testing.T, ca *edgetest.CA, args ...string) error {
+func certbot(t *testing.T, ca *edgetest.CA, args ...string) (string, error) {
 	t.Helper()
 	bin, err := exec.LookPath("certbot")
 	if err != nil {
@@ -34,7 +36,7 @@ func certbot(t *testing.T, ca *edgetest.CA, args ...string) error {
 	cmd.Env = append(os.Environ(), "REQUESTS_CA_BUNDLE="+roots, "no_proxy=*", "HOME="+root)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%v: %s", args, out)
-	return err
+	return string(out), err
 }
 
 // dump is a hook that writes down what it is told.
@@ -86,7 +88,7 @@ func TestManualEnvironmentIsCertbots(t *testing.T) {
 				names[1] = "*.a.test"
 			}
 			// The CA will find nothing: what hooks are told is the same.
-			err := certbot(t, ca, "--manual", "--preferred-challenges", string(kind), "-d", strings.Join(names, ","),
+			_, err := certbot(t, ca, "--manual", "--preferred-challenges", string(kind), "-d", strings.Join(names, ","),
 				"--manual-auth-hook", dump(theirs, "auth"), "--manual-cleanup-hook", dump(theirs, "cleanup"))
 			if err == nil {
 				t.Error("certbot obtained a certificate")
@@ -214,7 +216,7 @@ func TestWebrootIsCertbots(t *testing.T) {
 	}))
 	defer srv.Close()
 	ca := newCA(t, edgetest.CAOptions{HTTPPort: edgetest.Port(srv.Listener.Addr().String())})
-	if err := certbot(t, ca, "--webroot", "-w", root, "-d", "a.test"); err != nil {
+	if _, err := certbot(t, ca, "--webroot", "-w", root, "-d", "a.test"); err != nil {
 		t.Fatal(err)
 	}
 	mu.Lock()
@@ -225,5 +227,40 @@ func TestWebrootIsCertbots(t *testing.T) {
 	defer mu.Unlock()
 	if len(seen[0]) != 3 || !slices.Equal(seen[0], seen[1]) || len(tree(t, root)) != 0 {
 		t.Errorf("certbot made %v, we %v; left %v", seen[0], seen[1], tree(t, root))
+	}
+}
+
+// We know certbot's standalone server for what it is, wait for it to end, and say
+// what it says about a port that is taken.
+func TestStandaloneKnowsCertbots(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	ca := newCA(t, edgetest.CAOptions{HTTPPort: port})
+	s := newStandalone(t, func(o *StandaloneOptions) { o.HTTP.Port, o.Wait = port, time.Minute })
+	a := answer(t, edge.HTTP01, "b.test")
+	ours := make(chan error, 1)
+	begin := sync.OnceFunc(func() {
+		if !isRun(t.Context(), serverKey{s.o.HTTP, false}) {
+			t.Error("certbot's server was not known")
+		}
+		go func() { ours <- s.Present(t.Context(), []edge.Answer{a}) }()
+	})
+	ca.Fault(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasPrefix(r.URL.Path, "/chalZ/") {
+			begin()
+		}
+		return false
+	})
+	args := []string{"--standalone", "--http-01-port", fmt.Sprint(port), "-d", "a.test"}
+	if _, err := certbot(t, ca, args...); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ours; err != nil {
+		t.Fatal(err)
+	}
+	defer cleanAll(t, s, a)
+	out, err := certbot(t, ca, args...)
+	if want := (&BindError{Port: port, Err: syscall.EADDRINUSE}).Error(); err == nil || !strings.Contains(out, want) {
+		t.Errorf("certbot does not say %q", want)
 	}
 }
