@@ -193,7 +193,7 @@ func checkCrash(t *testing.T, o *oracle, number int, dir string) {
 	s := open(t, dir, testServer, Options{})
 	err := op.run(t.Context(), s, func(a acmeglue.Account) error {
 		heard, err := os.ReadFile(filepath.Join(dir, "heard"))
-		// An account that has its new key already gets yet another one.
+		// An account that was through with it gets yet another one.
 		if id := idOf(t, a.Key); err == nil && id != string(heard) && !hasKey(t, s, string(heard)) {
 			t.Errorf("the CA has heard of %s, the key is now %s", heard, id)
 		}

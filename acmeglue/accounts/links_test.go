@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"edge/internal/durable"
 )
 
 // linkTrees are what certbot makes of accounts that Let's Encrypt's servers share.
@@ -92,7 +94,13 @@ func TestDeactivateAsCertbotDoes(t *testing.T) {
 				if a := o.try(question{Do: "delete", Dir: theirs, Server: server, ID: id}); a.Error != "" {
 					return // it is not at that server
 				}
-				s := open(t, ours, server, Options{Account: id})
+				var removed []string
+				s := open(t, ours, server, Options{Account: id, Durable: durable.Writer{Before: func(step durable.Step, path string) error {
+					if step == durable.Unlink && filepath.Ext(path) == ".json" {
+						removed = append(removed, filepath.Base(path))
+					}
+					return nil
+				}}})
 				a, err := s.Load(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -100,6 +108,9 @@ func TestDeactivateAsCertbotDoes(t *testing.T) {
 				a.Status = "deactivated"
 				if err := s.Forget(t.Context(), a); err != nil {
 					t.Fatal(err)
+				}
+				if len(removed) < 3 || removed[0] != keyFile {
+					t.Errorf("removed %q; the key goes first", removed)
 				}
 				if got, want := tree(t, ours), tree(t, theirs); got != want {
 					t.Errorf("we leave\n%s\ncertbot leaves\n%s", got, want)

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"edge/acmeglue"
@@ -36,8 +37,9 @@ func (s *Store) NewKey(ctx context.Context) (crypto.Signer, error) {
 	}
 	path := filepath.Join(f.dir, nextFile)
 	if b, _, _, err := readFile(path); err == nil {
-		// One that is the account's already, or that nobody can read, is of no use.
-		if key, err := decodeKey(b); err == nil && !sameKey(key, f.key) {
+		// It may be the account's already, if that is where the last one was cut off.
+		// One that nobody can read is of no use.
+		if key, err := decodeKey(b); err == nil {
 			return key, nil
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -168,12 +170,16 @@ func (s *Store) sweep(f folder) error {
 		return err
 	}
 	for _, e := range entries {
-		if !durable.IsTemp(e.Name(), filepath.Join(f.dir, keyFile)) {
+		if !isLitter(e.Name(), keyFile) {
 			return nil
 		}
 	}
 	return s.removeFolder(f.dir)
 }
+
+// isLitter reports whether a name is that of a temporary file for another, as package
+// durable calls them.
+func isLitter(name, of string) bool { return strings.HasPrefix(name, "."+of+".tmp-") }
 
 var isID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
@@ -187,7 +193,7 @@ func (s *Store) tidy(dir string) error {
 	for _, e := range entries {
 		litter := e.Name() == nextFile
 		for _, name := range []string{keyFile, nextFile, metaFile, regrFile} {
-			litter = litter || durable.IsTemp(e.Name(), filepath.Join(dir, name))
+			litter = litter || isLitter(e.Name(), name)
 		}
 		if litter {
 			if err := s.o.Durable.Remove(filepath.Join(dir, e.Name())); err != nil {

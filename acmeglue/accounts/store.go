@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -121,7 +120,8 @@ func (s *Store) warn(message string, fields ...any) {
 	}
 }
 
-// folders are those at the server, and those at the one whose accounts it takes over.
+// folders are those at the server, and those at the one whose accounts it takes over:
+// the same, where certbot has linked them.
 func (s *Store) folders(ctx context.Context) (here, before []folder, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -129,21 +129,8 @@ func (s *Store) folders(ctx context.Context) (here, before []folder, err error) 
 	if here, err = s.scan(s.place); err != nil {
 		return nil, nil, err
 	}
-	if s.linked() {
-		return here, nil, nil
-	}
 	before, err = s.scan(earlier[s.place])
 	return here, before, err
-}
-
-// linked reports whether certbot has made the server's folder a link to the earlier one.
-func (s *Store) linked() bool {
-	here, err := os.Stat(filepath.Join(s.root, s.place))
-	if err != nil || earlier[s.place] == "" {
-		return false
-	}
-	before, err := os.Stat(filepath.Join(s.root, earlier[s.place]))
-	return err == nil && os.SameFile(here, before)
 }
 
 // pick is the folder of the account: the one that is chosen, or the only one here,

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"edge/acmeglue"
+	"edge/internal/durable"
 )
 
 // register does what an issuer does: a key, the CA's answer, the account.
@@ -159,6 +160,13 @@ func TestOldForm(t *testing.T) {
 	}
 	if got := o.found(dir, testServer); len(got) != 1 {
 		t.Errorf("certbot finds %q", got)
+	}
+	// The form of today has no contact that could change.
+	s = open(t, dir, testServer, Options{Durable: durable.Writer{Before: func(step durable.Step, path string) error {
+		return fmt.Errorf("%s of %s", step, path)
+	}}})
+	if err := s.Save(t.Context(), a); err != nil {
+		t.Errorf("something was written: %v", err)
 	}
 }
 

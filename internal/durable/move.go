@@ -2,8 +2,9 @@ package durable
 
 import "path/filepath"
 
-// Move gives a file or folder another path on the same file system, in place of a
-// file or an empty folder there. Wherever it stops, the thing has one of the paths.
+// Move gives a file or folder another path on the same file system. A file replaces a
+// file there; a folder there that has something in it is an error. Wherever it stops,
+// the thing has one of the paths.
 func (w Writer) Move(from, to string) error {
 	if err := w.rename(from, to); err != nil {
 		return err

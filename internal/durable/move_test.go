@@ -15,7 +15,7 @@ func TestMoveFailsAtEachStep(t *testing.T) {
 		for n := range 4 {
 			dir := t.TempDir()
 			from, to := filepath.Join(dir, "old"), filepath.Join(dir, below)
-			for _, d := range []string{from, filepath.Join(dir, "other"), to} { // an empty folder may be there
+			for _, d := range []string{from, filepath.Join(dir, "other")} {
 				if err := os.MkdirAll(d, 0o700); err != nil {
 					t.Fatal(err)
 				}
