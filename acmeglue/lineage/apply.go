@@ -69,7 +69,7 @@ func (t *Tree) applyCreate(j *job) error {
 // applyRenew is in certbot's order: files, renewal file, links.
 func (t *Tree) applyRenew(j *job) error {
 	confPath := t.ConfPath(j.name)
-	now, err := readConf(confPath)
+	now, info, err := readFile(confPath)
 	if errors.Is(err, fs.ErrNotExist) || t.newestLink(j) > j.Version {
 		return errObsolete
 	}
@@ -80,8 +80,8 @@ func (t *Tree) applyRenew(j *job) error {
 		return err
 	}
 	// Somebody else's changes of the file stay.
-	if digest(now.raw) == j.Base && !bytes.Equal(now.raw, j.Conf) {
-		if err := t.w.WriteFileAs(confPath, j.Conf, now.attr); err != nil {
+	if digest(now) == j.Base && !bytes.Equal(now, j.Conf) {
+		if err := t.w.WriteFileAs(confPath, j.Conf, attrOf(info)); err != nil {
 			return err
 		}
 	}

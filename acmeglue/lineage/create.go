@@ -133,7 +133,7 @@ func emptyDir(dir string) (bool, error) {
 	if err != nil || !info.IsDir() {
 		return false, err
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := readDir(dir)
 	return len(entries) == 0, err
 }
 

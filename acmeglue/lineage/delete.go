@@ -1,11 +1,9 @@
 package lineage
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -43,28 +41,21 @@ func (t *Tree) Delete(name string) (left []string, err error) {
 		return nil, &NotFoundError{name, t.ConfPath(name)}
 	}
 	path := t.ConfPath(name)
-	raw, _, err := readFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !lexists(path) {
+	raw, info, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &NotFoundError{name, path}
 	}
-	c, parseErr := readConf(path)
-	if err != nil || parseErr != nil {
+	if err != nil {
+		return nil, fmt.Errorf("delete lineage %s: %w", name, err)
+	}
+	c, err := parseConf(path, raw, info)
+	if err != nil {
 		if err := t.w.Remove(path); err != nil {
 			return nil, err
 		}
-		return nil, &UnparsableError{path, filepath.Join(t.liveDir(), name), filepath.Join(t.archiveDir(), name), errors.Join(err, parseErr)}
+		return nil, &UnparsableError{path, filepath.Join(t.liveDir(), name), filepath.Join(t.archiveDir(), name), err}
 	}
-	j := &job{name: name, Action: actionDelete, Base: digest(raw)}
-	if j.Archive, _, err = c.path("archive_dir"); err != nil || j.Archive == "" {
-		j.Archive = filepath.Join(t.archiveDir(), name)
-	}
-	for _, kind := range Kinds() {
-		if j.Links[kind], _, err = c.path(kind.String()); err != nil || j.Links[kind] == "" {
-			j.Links[kind] = filepath.Join(t.liveDir(), name, kind.live())
-		}
-	}
-	// Once the links are gone, nothing says that the folder is the lineage's own.
-	j.Own = t.owns(j)
+	j := t.deletion(name, c)
 	if err := t.makeBase(); err != nil {
 		return nil, err
 	}
@@ -80,6 +71,24 @@ func (t *Tree) Delete(name string) (left []string, err error) {
 		}
 	}
 	return left, nil
+}
+
+// deletion is the job for a lineage. What its renewal file does not say is where it
+// usually is.
+func (t *Tree) deletion(name string, c *conf) *job {
+	j := &job{name: name, Action: actionDelete, Base: digest(c.raw)}
+	var err error
+	if j.Archive, _, err = c.path("archive_dir"); err != nil || j.Archive == "" {
+		j.Archive = filepath.Join(t.archiveDir(), name)
+	}
+	for _, kind := range Kinds() {
+		if j.Links[kind], _, err = c.path(kind.String()); err != nil || j.Links[kind] == "" {
+			j.Links[kind] = filepath.Join(t.liveDir(), name, kind.live())
+		}
+	}
+	// Once the links are gone, nothing says that the folder is the lineage's own.
+	j.Own = t.owns(j)
+	return j
 }
 
 // owns reports whether the versions in the job's archive folder are the lineage's to
@@ -101,131 +110,4 @@ func inside(path, root string) bool {
 	path, errP := filepath.EvalSymlinks(path)
 	root, errR := filepath.EvalSymlinks(root)
 	return errP == nil && errR == nil && strings.HasPrefix(path, strings.TrimSuffix(root, "/")+"/")
-}
-
-// applyDelete has the renewal file first: for certbot there is no lineage any more.
-func (t *Tree) applyDelete(j *job) error {
-	confPath := t.ConfPath(j.name)
-	switch raw, _, err := readFile(confPath); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return err
-	case digest(raw) != j.Base:
-		return errObsolete
-	default:
-		if err := t.w.Remove(confPath); err != nil {
-			return err
-		}
-	}
-	others, err := t.users(j.name)
-	if err != nil {
-		return err
-	}
-	live := map[string]bool{}
-	for _, kind := range Kinds() {
-		path := j.Links[kind]
-		live[filepath.Dir(path)] = true
-		if others.link(path) || !t.removableLink(path, kind) {
-			continue
-		}
-		if err := t.w.Remove(path); err != nil {
-			return err
-		}
-	}
-	if dir := filepath.Dir(j.Links[Cert]); len(live) == 1 {
-		if err := t.removeLive(dir); err != nil {
-			return err
-		}
-	}
-	if !j.Own || others.archive(j.Archive) {
-		return nil
-	}
-	return t.removeArchive(j.Archive)
-}
-
-// removableLink reports whether something may be removed that a renewal file calls a
-// link. In the live folder that is whatever has the right name; elsewhere only what is
-// a link to a version.
-func (t *Tree) removableLink(path string, kind Kind) bool {
-	if inside(filepath.Dir(path), t.liveDir()) {
-		return filepath.Base(path) == kind.live()
-	}
-	target, err := linkTarget(path)
-	if err != nil {
-		return false
-	}
-	k, _, ok := parseArchived(filepath.Base(target))
-	return ok && k == kind
-}
-
-// removeLive removes README, what crashes left, and the folder, if it is empty then.
-func (t *Tree) removeLive(dir string) error {
-	if sameFile(dir, t.liveDir()) {
-		return nil
-	}
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	kept := 0
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if !t.isReadme(path) && !isLitter(dir, e) {
-			kept++
-			continue
-		}
-		if err := t.w.Remove(path); err != nil {
-			return err
-		}
-	}
-	if kept > 0 {
-		return nil
-	}
-	return t.w.Rmdir(dir)
-}
-
-// isReadme reports whether a file is the text about a live folder. Within the tree it
-// is whatever has the name.
-func (t *Tree) isReadme(path string) bool {
-	if filepath.Base(path) != readmeName {
-		return false
-	}
-	if inside(filepath.Dir(path), t.liveDir()) {
-		return true
-	}
-	data, _, err := readFile(path)
-	return err == nil && bytes.Equal(data, liveReadme())
-}
-
-// removeArchive removes versions, what crashes left, and the folder, if it is empty
-// then. As with certbot, a folder that is a link stays.
-func (t *Tree) removeArchive(dir string) error {
-	info, err := os.Lstat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil || !info.IsDir() {
-		return err
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	kept := 0
-	for _, e := range entries {
-		if _, _, ok := parseArchived(e.Name()); (!ok || e.IsDir()) && !isLitter(dir, e) {
-			kept++
-			continue
-		}
-		if err := t.w.Remove(filepath.Join(dir, e.Name())); err != nil {
-			return err
-		}
-	}
-	if kept > 0 || sameFile(dir, t.archiveDir()) {
-		return nil
-	}
-	return t.w.Rmdir(dir)
 }

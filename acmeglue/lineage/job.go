@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -48,7 +47,7 @@ func (t *Tree) jobPath(name string) string {
 
 // jobs are the names of lineages that have one.
 func (t *Tree) jobs() ([]string, error) {
-	entries, err := os.ReadDir(t.archiveDir())
+	entries, err := readDir(t.archiveDir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -101,6 +100,9 @@ func (j *job) check() error {
 	default:
 		return fmt.Errorf("unknown action %.20q", j.Action)
 	}
+	if j.KeyMode != carriedMode(j.KeyMode) {
+		return fmt.Errorf("mode %v is not one of a key", j.KeyMode)
+	}
 	for _, kind := range Kinds() {
 		k, n, ok := parseArchived(filepath.Base(j.Targets[kind]))
 		if !ok || k != kind || n != j.Version {
@@ -122,16 +124,22 @@ func (t *Tree) begin(j *job) error {
 	return t.w.WriteFile(t.jobPath(j.name), data, 0o600)
 }
 
-// finish applies a job and removes it.
+// finish applies a job and removes it. The error is a *PendingError, or wraps
+// errObsolete: then the job is gone.
 func (t *Tree) finish(j *job) error {
-	if err := t.apply(j); err != nil {
-		if errors.Is(err, errObsolete) {
-			return err
-		}
+	err := t.apply(j)
+	obsolete := errors.Is(err, errObsolete)
+	switch {
+	case obsolete:
+		err = t.drop(j)
+	case err == nil:
+		err = t.w.Remove(t.jobPath(j.name))
+	}
+	if err != nil {
 		return &PendingError{j.name, j.Action, err}
 	}
-	if err := t.w.Remove(t.jobPath(j.name)); err != nil {
-		return &PendingError{j.name, j.Action, err}
+	if obsolete {
+		return fmt.Errorf("%s lineage %s: %w", j.Action, j.name, errObsolete)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package lineage
 
 import (
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -23,7 +22,7 @@ func isLitter(dir string, e fs.DirEntry) bool {
 
 // sweep removes litter from a folder. Nobody writes there: we have the lock.
 func (t *Tree) sweep(dir string, litter func(dir string, e fs.DirEntry) bool) (removed []string, err error) {
-	entries, err := os.ReadDir(dir)
+	entries, err := readDir(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -108,6 +108,10 @@ func readConf(path string) (*conf, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseConf(path, raw, info)
+}
+
+func parseConf(path string, raw []byte, info fs.FileInfo) (*conf, error) {
 	doc, err := configobj.Parse(raw)
 	if err != nil {
 		return nil, err

@@ -145,11 +145,18 @@ func writeSection(s *configobj.Section, want Section) error {
 			s.DeleteSection(name)
 		}
 	}
+	// Twice: what a key refers to may come behind it, and have changed.
+	for range 2 {
+		for _, p := range want {
+			if p.Sub == nil {
+				if err := setKey(s, p.Key, p.Value); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	for _, p := range want {
 		if p.Sub == nil {
-			if err := setKey(s, p.Key, p.Value); err != nil {
-				return err
-			}
 			continue
 		}
 		sub := s.AddSection(p.Key)

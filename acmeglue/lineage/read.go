@@ -1,6 +1,7 @@
 package lineage
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -36,6 +37,26 @@ func readFile(path string) ([]byte, fs.FileInfo, error) {
 		err = fmt.Errorf("read %s: more than %d bytes", path, maxFile)
 	}
 	return data, info, err
+}
+
+// maxEntries bounds the folders that are read.
+const maxEntries = 100_000
+
+// readDir lists a folder in no particular order.
+func readDir(dir string) ([]fs.DirEntry, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // read-only: nothing can be lost
+	entries, err := f.ReadDir(maxEntries + 1)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err == nil && len(entries) > maxEntries {
+		err = fmt.Errorf("read folder %s: more than %d entries", dir, maxEntries)
+	}
+	return entries, err
 }
 
 // exists follows links, as os.path.exists does.

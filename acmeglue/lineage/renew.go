@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"edge/internal/durable"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -47,9 +45,6 @@ func (l *Lineage) Renew(o RenewOptions) (version int, err error) {
 		return fail(err)
 	}
 	if err := l.tree.finish(j); err != nil {
-		if errors.Is(err, errObsolete) {
-			return fail(errors.Join(err, l.tree.drop(j)))
-		}
 		return 0, err
 	}
 	if err := l.reload(); err != nil {
@@ -79,13 +74,9 @@ func (l *Lineage) renewal(o RenewOptions) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	attr := attrOf(keyInfo)
 	j := &job{
 		name: l.name, Action: actionRenew, Version: have.next(), Archive: l.archive, Files: files,
-		Base: digest(l.conf.raw), KeyMode: carriedMode(attr.Mode),
-	}
-	if attr.Owner != nil {
-		j.Owner = &durable.Owner{UID: -1, GID: attr.Owner.GID}
+		Base: digest(l.conf.raw), KeyMode: carriedMode(keyInfo.Mode()), Owner: groupOf(keyInfo),
 	}
 	for _, kind := range Kinds() {
 		j.Links[kind] = l.links[kind].path

@@ -100,9 +100,6 @@ func (t *Tree) repairJob(name string) ([]Repaired, error) {
 	before := t.newestLink(j)
 	err = t.finish(j)
 	if errors.Is(err, errObsolete) {
-		if err := t.drop(j); err != nil {
-			return nil, &PendingError{name, j.Action, err}
-		}
 		return []Repaired{{Name: name, Text: fmt.Sprintf("gave up %s that was begun: %v", what(j), errObsolete)}}, nil
 	}
 	if err != nil {

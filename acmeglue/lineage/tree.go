@@ -61,7 +61,7 @@ func (t *Tree) ConfPath(name string) string { return filepath.Join(t.renewalDir(
 // Names are the names of all lineages, broken ones as well, in the order in which
 // certbot goes through them: that of the renewal files' names.
 func (t *Tree) Names() ([]string, error) {
-	entries, err := os.ReadDir(t.renewalDir())
+	entries, err := readDir(t.renewalDir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -1,7 +1,6 @@
 package lineage
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 )
@@ -10,7 +9,7 @@ import (
 type versions map[int][4]bool
 
 func readVersions(dir string) (versions, error) {
-	entries, err := os.ReadDir(dir)
+	entries, err := readDir(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Step names one thing that a Writer asks of the file system.
@@ -120,7 +121,11 @@ func (w Writer) rename(tmp, path string) error {
 	if err := w.before(Rename, path); err != nil {
 		return err
 	}
-	return os.Rename(tmp, path)
+	// Not os.Rename, which refuses an empty folder that is in the way.
+	if err := syscall.Rename(tmp, path); err != nil {
+		return &os.LinkError{Op: "rename", Old: tmp, New: path, Err: err}
+	}
+	return nil
 }
 
 func (w Writer) link(tmp, path string) error {
