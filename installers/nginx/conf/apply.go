@@ -17,7 +17,7 @@ func (f *File) apply(c *changes, within Span) (string, error) {
 	edits := slices.Clone(c.edits)
 	slices.SortStableFunc(edits, func(a, b edit) int {
 		// What is inserted at a byte comes before what replaces it.
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(min(a.size(), 1), min(b.size(), 1)))
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(min(a.size(), 1), min(b.size(), 1)), cmp.Compare(a.side, b.side))
 	})
 	var b strings.Builder
 	pos := within.Start

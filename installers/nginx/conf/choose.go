@@ -126,65 +126,6 @@ func cleanHost(host string) (string, error) {
 	return lower(strings.TrimSuffix(host, ".")), nil
 }
 
-// claim is a name in a table, taken by the first server block that has it.
-type claim struct {
-	server *Server
-	name   *Name
-}
-
-// byTable looks a host up in the three tables of ngx_http_server_names: exact names,
-// longest *.suffix, longest prefix.*. A name that is in a table already is ignored, and
-// .example.org is in two of them.
-func (s *Socket) byTable(host string) (*Server, *Name) {
-	exact, leading, trailing := map[string]claim{}, map[string]claim{}, map[string]claim{}
-	taken := map[string]bool{} // exact names, those of .example.org included
-	for _, server := range s.Servers {
-		for i := range server.Names {
-			n := &server.Names[i]
-			switch table := leading; n.Kind {
-			case ExactName:
-				if !taken[n.key] {
-					taken[n.key] = true
-					exact[n.key] = claim{server, n}
-				}
-			case DottedName, LeadingName, TrailingName:
-				if n.Kind == DottedName {
-					if taken[n.key] {
-						continue
-					}
-					taken[n.key] = true
-				}
-				if n.Kind == TrailingName {
-					table = trailing
-				}
-				if _, ok := table[n.key]; !ok {
-					table[n.key] = claim{server, n}
-				}
-			}
-		}
-	}
-	if c, ok := exact[host]; ok {
-		return c.server, c.name
-	}
-	if host == "" {
-		return nil, nil
-	}
-	if c, ok := leading[host]; ok && c.name.Kind == DottedName {
-		return c.server, c.name
-	}
-	for i := 0; i < len(host); i++ {
-		if c, ok := leading[host[i+1:]]; ok && host[i] == '.' {
-			return c.server, c.name
-		}
-	}
-	for i := len(host) - 1; i >= 0; i-- {
-		if c, ok := trailing[host[:i]]; ok && host[i] == '.' {
-			return c.server, c.name
-		}
-	}
-	return nil, nil
-}
-
 // byRegex tries the regular expressions in the order of the file. One that cannot be
 // evaluated is an error unless what follows leads to the same server block.
 func (s *Socket) byRegex(host string) (*Server, *Name, error) {

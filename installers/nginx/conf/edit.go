@@ -7,8 +7,8 @@ import (
 )
 
 // Edits collects changes to files; nothing happens before File.With or Set.With. Every
-// change is meant for the tree as it was read, so that their order does not matter;
-// what is inserted at the same place comes out in the order of the calls. Two changes
+// change is meant for the tree as it was read, so that their order does not matter,
+// but for what is inserted at the same place: that comes out in the order of the calls. Two changes
 // of the same bytes, or one inside of what another removes, are an error. The first
 // error is kept and returned by With. The zero value is ready to use.
 //
@@ -32,7 +32,20 @@ type edit struct {
 	Span
 	text string
 	op   int
+	side side
 }
+
+// side orders what is inserted at the same byte.
+type side int
+
+const (
+	tail   side = iota // belongs to the directive that ends there
+	top                // first in a block
+	behind             // behind a directive
+	front              // in front of one
+	bottom             // last in a block
+	head               // belongs to the directive that begins there
+)
 
 func (e *Edits) of(f *File) *changes {
 	if e.files == nil {
@@ -53,7 +66,12 @@ func (e *Edits) begin(f *File, s Span) {
 
 func (e *Edits) put(f *File, start, end int, text string) {
 	c := e.of(f)
-	c.edits = append(c.edits, edit{Span{start, end}, text, e.ops})
+	c.edits = append(c.edits, edit{Span: Span{start, end}, text: text, op: e.ops})
+}
+
+func (e *Edits) insert(f *File, at int, side side, text string) {
+	c := e.of(f)
+	c.edits = append(c.edits, edit{Span{at, at}, text, e.ops, side})
 }
 
 func (e *Edits) fail(err error) {
@@ -106,10 +124,10 @@ func (e *Edits) CommentOut(d *Directive, note string) {
 	}
 	f := d.File
 	e.begin(f, d.Span)
-	e.put(f, d.Start, d.Start, "# ")
+	e.insert(f, d.Start, head, "# ")
 	for i := d.Start; i < d.End; i++ {
 		if f.Src[i] == '\n' {
-			e.put(f, i+1, i+1, "# ")
+			e.insert(f, i+1, head, "# ")
 		}
 	}
 	if note != "" {
@@ -118,7 +136,7 @@ func (e *Edits) CommentOut(d *Directive, note string) {
 	if d.hasCompany() {
 		note += f.newline() + f.indentOf(d)
 	}
-	e.put(f, d.End, d.End, note)
+	e.insert(f, d.End, tail, note)
 }
 
 // Replace puts text in the place of a directive and its block.
@@ -163,7 +181,7 @@ func (e *Edits) AddWord(d *Directive, value string) {
 	e.ops++
 	end := d.Words[len(d.Words)-1].End
 	text := " " + Quote(value)
-	e.put(d.File, end, end, text)
+	e.insert(d.File, end, tail, text)
 }
 
 // hasCompany says whether something else than a comment follows on the last line of a

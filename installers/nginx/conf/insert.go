@@ -18,16 +18,16 @@ func (e *Edits) InsertFirst(b *Block, text string) {
 	rest := strings.Trim(f.Src[at:line.End], " \t\r")
 	switch {
 	case b.Owner == nil:
-		e.put(f, 0, 0, t.text+f.newline())
+		e.insert(f, 0, top, t.text+f.newline())
 	case rest == "" || rest[0] == '#':
 		at = pastNewline(f.Src, line.End)
-		e.put(f, at, at, t.indented()+f.newline())
+		e.insert(f, at, top, t.indented()+f.newline())
 	case t.inline() && b.onOneLine():
-		e.put(f, at, at, " "+t.text)
+		e.insert(f, at, top, " "+t.text)
 	case rest[0] == '}' && isBlank(f.Src[at:b.Close]):
-		e.put(f, at, at, f.newline()+t.indented()+f.newline()+f.indentOf(b.Owner))
+		e.insert(f, at, top, f.newline()+t.indented()+f.newline()+f.indentOf(b.Owner))
 	default:
-		e.put(f, at, at, f.newline()+t.indented()+f.newline()+t.indent)
+		e.insert(f, at, top, f.newline()+t.indented()+f.newline()+t.indent)
 	}
 }
 
@@ -41,17 +41,18 @@ func (e *Edits) InsertLast(b *Block, text string) {
 	before, blank := f.startsLine(b.Close)
 	switch {
 	case b.Owner == nil && (f.Src == "" || strings.HasSuffix(f.Src, "\n")):
-		e.put(f, b.Close, b.Close, t.indented()+f.newline())
+		e.insert(f, b.Close, bottom, t.indented()+f.newline())
 	case b.Owner == nil:
-		e.put(f, b.Close, b.Close, f.newline()+t.indented())
+		e.insert(f, b.Close, bottom, f.newline()+t.indented())
 	case blank:
 		at := b.Close - len(before)
-		e.put(f, at, at, t.indented()+f.newline())
+		e.insert(f, at, bottom, t.indented()+f.newline())
+	case t.inline() && b.onOneLine() && isSpace(f.Src[b.Close-1]):
+		e.insert(f, b.Close, bottom, t.text+" ")
 	case t.inline() && b.onOneLine():
-		at := b.Open + 1 + len(strings.TrimRight(f.Src[b.Open+1:b.Close], " \t"))
-		e.put(f, at, at, " "+t.text)
+		e.insert(f, b.Close, bottom, " "+t.text)
 	default:
-		e.put(f, b.Close, b.Close, f.newline()+t.indented()+f.newline()+f.indentOf(b.Owner))
+		e.insert(f, b.Close, bottom, f.newline()+t.indented()+f.newline()+f.indentOf(b.Owner))
 	}
 }
 
@@ -66,11 +67,11 @@ func (e *Edits) InsertBefore(d *Directive, text string) {
 	switch {
 	case blank:
 		at := d.Start - len(indent)
-		e.put(f, at, at, t.indented()+f.newline())
+		e.insert(f, at, front, t.indented()+f.newline())
 	case t.inline():
-		e.put(f, d.Start, d.Start, t.text+" ")
+		e.insert(f, d.Start, front, t.text+" ")
 	default:
-		e.put(f, d.Start, d.Start, f.newline()+t.indented()+f.newline()+t.indent)
+		e.insert(f, d.Start, front, f.newline()+t.indented()+f.newline()+t.indent)
 	}
 }
 
@@ -86,14 +87,14 @@ func (e *Edits) after(d *Directive, t layout) {
 	f, line := d.File, lineAround(d.File.Src, d.Span)
 	switch {
 	case d.hasCompany() && t.inline():
-		e.put(f, d.End, d.End, " "+t.text)
+		e.insert(f, d.End, behind, " "+t.text)
 	case d.hasCompany():
-		e.put(f, d.End, d.End, f.newline()+t.indented()+f.newline()+t.indent)
+		e.insert(f, d.End, behind, f.newline()+t.indented()+f.newline()+t.indent)
 	case line.End == len(f.Src):
-		e.put(f, line.End, line.End, f.newline()+t.indented())
+		e.insert(f, line.End, behind, f.newline()+t.indented())
 	default:
 		at := line.End + 1
-		e.put(f, at, at, t.indented()+f.newline())
+		e.insert(f, at, behind, t.indented()+f.newline())
 	}
 }
 

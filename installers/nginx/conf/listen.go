@@ -71,7 +71,10 @@ func (r *serverReader) listen(s *Server, d *Directive) error {
 	}
 	if l.Host != "" && r.env.Resolve != nil {
 		// What cannot be resolved now fails when it is needed.
-		l.Addrs, _ = r.env.Resolve(l.Host)
+		addrs, _ := r.env.Resolve(l.Host)
+		for _, a := range addrs {
+			l.Addrs = append(l.Addrs, a.Unmap())
+		}
 	}
 	s.Listens = append(s.Listens, l)
 	return nil

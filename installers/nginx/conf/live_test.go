@@ -23,7 +23,7 @@ import (
 // nginx listens: it says which event method it uses after that.
 func start(t *testing.T, dir string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "/usr/sbin/nginx", "-e", "stderr", "-c", filepath.Join(dir, "nginx.conf"), "-p", dir,
+	cmd := exec.CommandContext(t.Context(), nginxBinary(t), "-e", "stderr", "-c", filepath.Join(dir, "nginx.conf"), "-p", dir,
 		"-g", "daemon off; master_process off; error_log stderr notice; pid "+dir+"/nginx.pid;")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := cmd.StderrPipe()

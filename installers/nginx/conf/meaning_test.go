@@ -205,3 +205,67 @@ func TestTranslate(t *testing.T) {
 		}
 	}
 }
+
+// Listens that nginx refuses together, and one that goes on and on.
+func TestConflicts(t *testing.T) {
+	dir := t.TempDir()
+	for src, want := range map[string]string{
+		"server { listen 127.0.0.1:1; listen 127.0.0.1:1; }":                                                "1:44: listen: the server block listens twice on 127.0.0.1:1",
+		"server { listen 127.0.0.1:1 default; } server { listen 127.0.0.1:1 default_server; }":              "1:63: listen: there is a default server already for 127.0.0.1:1",
+		"server { listen 127.0.0.1:1 backlog=5; } server { listen 127.0.0.1:1 bind; }":                      "1:65: listen: another listen has set options of 127.0.0.1:1",
+		"server { listen unix:DIR/s; } server { listen unix:DIR/s default; listen unix:DIR/s; }":            "",
+		"server { listen 127.0.0.1:1; } server { listen 127.0.0.1:1; server_name a b*; }":                   "1:75: server_name: nginx refuses the name \"b*\" on 127.0.0.1:1",
+		"server { listen 127.0.0.1:1 default; listen [::1]:1 default; } server { listen 127.0.0.1:1 ssl; }": "-",
+		"server { listen 127.0.0.1:1-3; listen 127.0.0.1:3; }":                                              "1:46: listen: the server block listens twice on 127.0.0.1:3",
+	} {
+		src = strings.ReplaceAll("events{}http{ "+src+" }", "DIR", dir)
+		write(t, dir, map[string]string{"nginx.conf": src})
+		h := mustHTTP(t, mustLoad(t, dir+"/nginx.conf"), Env{})
+		err := h.Conflict()
+		if _, cerr := h.Choose(netip.MustParseAddrPort("127.0.0.1:1"), "a"); err != nil && cerr != err {
+			t.Errorf("%s: %v", src, cerr)
+		}
+		out, ok := nginx(t, dir, "-t")
+		switch {
+		case want == "-": // TLS without a certificate is not a matter of sockets
+			if err != nil || ok {
+				t.Errorf("%s: %v", src, err)
+			}
+		case (err == nil) != ok, want != "" && (err == nil || !strings.HasSuffix(err.Error(), "nginx.conf:"+want)):
+			t.Errorf("%s: %v, nginx: %s", src, err, out)
+		}
+	}
+	all := strings.Repeat("server { listen 1-65535; }", 5)
+	h := mustHTTP(t, loadFiles(t, map[string]string{"nginx.conf": "http {" + all + "}"}), Env{})
+	if err := h.Conflict(); err == nil || !strings.Contains(err.Error(), "too many") {
+		t.Errorf("%v", err)
+	}
+}
+
+func FuzzHTTP(f *testing.F) {
+	for _, seed := range []string{
+		"listen 80; server_name a *.b c.* ~^d .e;", "listen [::1]:443 ssl; ssl on;", "listen unix:/x; } server { listen unix:/x; server_name a..b;", "listen 1-9 default; server_name $hostname \"~a{1,2}\";",
+		"listen x:1; server_name ~(?<n>[[:alpha:]]+)\\.;", "ssl_certificate a;", "listen 127...1; server_name ~[^]a]{2}?;",
+	} {
+		f.Add(seed, "www.a.test")
+	}
+	f.Fuzz(func(t *testing.T, src, host string) {
+		file, err := Parse("x", "http{server{listen 127.0.0.1:1;"+src+"}}")
+		if err != nil {
+			return
+		}
+		h, err := (&Set{Main: file}).HTTP(Env{Hostname: "h"})
+		if err != nil {
+			return
+		}
+		h.Rank(host)
+		for _, s := range h.Sockets[:min(len(h.Sockets), 3)] {
+			if c, err := h.ChooseOn(s, host); err == nil && (c.Server == nil || c.TLS == nil || !slices.Contains(s.Servers, c.Server)) {
+				t.Fatalf("%q at %s: %+v", src, s, c)
+			}
+		}
+		for _, s := range h.Servers {
+			s.Certificates()
+		}
+	})
+}

@@ -3,6 +3,7 @@ package conf
 import (
 	"errors"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -13,18 +14,25 @@ import (
 
 const modules = "/usr/lib/nginx/modules/"
 
+func nginxBinary(t *testing.T) string {
+	t.Helper()
+	const bin = "/usr/sbin/nginx"
+	for _, name := range []string{bin, modules + "ngx_http_lua_module.so"} {
+		if _, err := os.Stat(name); err != nil {
+			t.Fatalf("%v; install it: apt-get install nginx-light libnginx-mod-http-lua", err)
+		}
+	}
+	return bin
+}
+
 // nginx runs Debian's nginx on the nginx.conf of a folder with more arguments.
 func nginx(t *testing.T, dir string, args ...string) (out string, ok bool) {
 	t.Helper()
-	bin, err := exec.LookPath("nginx")
-	if err != nil {
-		bin = "/usr/sbin/nginx"
-	}
 	args = append([]string{"-e", "stderr", "-c", filepath.Join(dir, "nginx.conf"), "-p", dir, "-g", "pid " + dir + "/nginx.pid;"}, args...)
-	b, err := exec.CommandContext(t.Context(), bin, args...).CombinedOutput()
+	b, err := exec.CommandContext(t.Context(), nginxBinary(t), args...).CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%v; install it: apt-get install nginx-light libnginx-mod-http-lua libnginx-mod-stream", err)
+		t.Fatal(err)
 	}
 	return string(b), err == nil
 }

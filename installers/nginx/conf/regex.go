@@ -22,7 +22,7 @@ func translate(pattern string) (*regexp.Regexp, error) {
 	}
 	re, err := regexp.Compile(out)
 	if err != nil {
-		return nil, fmt.Errorf("Go does not know this regular expression: %w", err)
+		return nil, fmt.Errorf("only PCRE can evaluate it, or nobody: %w", err)
 	}
 	return re, nil
 }

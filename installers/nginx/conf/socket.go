@@ -3,7 +3,7 @@ package conf
 import (
 	"fmt"
 	"net/netip"
-	"slices"
+	"sync"
 )
 
 // Socket is one address that nginx listens on, with the server blocks that share it.
@@ -26,6 +26,8 @@ type Socket struct {
 	Default *Server
 
 	marked, options bool // a default_server is given, options are set
+	once            sync.Once
+	tables          *tables
 }
 
 // String returns the address as listen takes it.
@@ -39,21 +41,45 @@ func (s *Socket) String() string {
 	return s.Addr.String()
 }
 
-// bind joins the listen directives to sockets, as ngx_http_add_listen does.
+// maxBinds bounds the server blocks of all sockets: a range of ports makes many.
+const maxBinds = 1 << 18
+
+// binder joins listen directives to sockets, as ngx_http_add_listen does.
+type binder struct {
+	http  *HTTP
+	byKey map[socketKey]*Socket
+	binds int
+}
+
+type socketKey struct {
+	addr       netip.AddrPort
+	host, unix string
+	quic       bool
+}
+
 func (h *HTTP) bind() {
+	b := binder{http: h, byKey: map[socketKey]*Socket{}}
 	for _, server := range h.Servers {
 		for _, l := range server.Listens {
-			for port := int(l.Port); port <= int(l.LastPort); port++ {
-				for _, s := range l.sockets(uint16(port)) {
-					h.add(s, l, server)
-				}
-			}
+			b.listen(l, server)
 		}
 	}
 	for _, s := range h.Sockets {
 		h.checkNames(s)
 		for _, server := range s.Servers {
 			server.TLS = server.TLS || s.TLS()
+		}
+	}
+}
+
+func (b *binder) listen(l Listen, server *Server) {
+	for port := int(l.Port); port <= int(l.LastPort); port++ {
+		for _, key := range l.sockets(uint16(port)) {
+			if b.binds++; b.binds > maxBinds {
+				b.refuse(l, server, fmt.Sprintf("more than %d sockets of server blocks are too many", maxBinds))
+				return
+			}
+			b.add(key, l, server)
 		}
 	}
 }
@@ -72,35 +98,34 @@ func (s *Server) sslOn() bool {
 	return on
 }
 
-// sockets are those of a listen on one port, empty ones.
-func (l Listen) sockets(port uint16) []Socket {
+// sockets are those of a listen on one port.
+func (l Listen) sockets(port uint16) []socketKey {
+	addrs := l.Addrs
 	switch {
 	case l.Unix != "":
-		return []Socket{{Unix: l.Unix, QUIC: l.QUIC}}
-	case l.Host != "" && len(l.Addrs) == 0:
-		return []Socket{{Host: l.Host, Addr: netip.AddrPortFrom(netip.Addr{}, port), QUIC: l.QUIC}}
-	case l.Host != "":
-		var out []Socket
-		for _, a := range l.Addrs {
-			out = append(out, Socket{Addr: netip.AddrPortFrom(a.Unmap(), port), QUIC: l.QUIC})
-		}
-		return out
+		return []socketKey{{unix: l.Unix, quic: l.QUIC}}
+	case l.Host != "" && len(addrs) == 0:
+		return []socketKey{{host: l.Host, addr: netip.AddrPortFrom(netip.Addr{}, port), quic: l.QUIC}}
+	case l.Host == "":
+		addrs = []netip.Addr{l.Addr}
 	}
-	return []Socket{{Addr: netip.AddrPortFrom(l.Addr, port), QUIC: l.QUIC}}
+	var out []socketKey
+	for _, a := range addrs {
+		out = append(out, socketKey{addr: netip.AddrPortFrom(a, port), quic: l.QUIC})
+	}
+	return out
 }
 
-func (h *HTTP) add(like Socket, l Listen, server *Server) {
-	i := slices.IndexFunc(h.Sockets, func(s *Socket) bool {
-		return s.Addr == like.Addr && s.Host == like.Host && s.Unix == like.Unix && s.QUIC == like.QUIC
-	})
-	if i < 0 {
-		like.IPv6Only, like.Default = true, server
-		h.Sockets = append(h.Sockets, &like)
-		i = len(h.Sockets) - 1
+func (b *binder) add(key socketKey, l Listen, server *Server) {
+	s := b.byKey[key]
+	if s == nil {
+		s = &Socket{Addr: key.addr, Host: key.host, Unix: key.unix, QUIC: key.quic, IPv6Only: true, Default: server}
+		b.byKey[key] = s
+		b.http.Sockets = append(b.http.Sockets, s)
 	}
-	s := h.Sockets[i]
-	if slices.Contains(s.Servers, server) {
-		h.refuse(l, server, "listens on %s twice", s)
+	// A block that listens twice does so one time after the other.
+	if n := len(s.Servers); n > 0 && s.Servers[n-1] == server {
+		b.refuse(l, server, "the server block listens twice on "+s.String())
 		return
 	}
 	s.Servers = append(s.Servers, server)
@@ -109,26 +134,27 @@ func (h *HTTP) add(like Socket, l Listen, server *Server) {
 	s.ProxyProtocol = s.ProxyProtocol || l.ProxyProtocol
 	if l.setsOptions() {
 		if s.options {
-			h.refuse(l, server, "sets options of %s, which another listen does already", s)
+			b.refuse(l, server, "another listen has set options of "+s.String())
 		}
 		s.options = true
 		s.IPv6Only = l.IPv6Only != "off"
 	}
 	if l.Default {
 		if s.marked {
-			h.refuse(l, server, "is a second default server for %s", s)
+			b.refuse(l, server, "there is a default server already for "+s.String())
 		}
 		s.marked, s.Default = true, server
 	}
 }
 
-func (h *HTTP) refuse(l Listen, server *Server, format string, s *Socket) {
+// refuse keeps the first reason.
+func (b *binder) refuse(l Listen, server *Server, why string) {
 	d := server.Directive
 	if l.Directive != nil {
 		d = l.Directive
 	}
-	if h.conflict == nil {
-		h.conflict = d.errorf("the server block "+format+"; nginx refuses that", s)
+	if b.http.conflict == nil {
+		b.http.conflict = d.errorf("listen: %s", why)
 	}
 }
 
