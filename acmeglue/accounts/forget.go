@@ -79,17 +79,26 @@ func (s *Store) unlink(place, name string) (string, error) {
 		}
 		place, dir = next, at(next)
 	}
-	for range maxDepth {
+	var links []string
+	for {
 		target, err := os.Readlink(dir)
 		if err != nil {
-			return s.within(dir)
+			break
 		}
-		if err := s.o.Durable.Remove(dir); err != nil {
-			return "", err
+		if links = append(links, dir); len(links) > maxDepth {
+			return "", fmt.Errorf("%s: too many links", dir)
 		}
 		dir = absolute(dir, target)
 	}
-	return "", fmt.Errorf("%s: too many links", dir)
+	if err := s.within(dir); err != nil {
+		return "", err
+	}
+	for _, link := range links {
+		if err := s.o.Durable.Remove(link); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
 }
 
 func absolute(link, target string) string {
@@ -100,19 +109,19 @@ func absolute(link, target string) string {
 }
 
 // within refuses to let anything be removed that links lead to outside of accounts/.
-func (s *Store) within(dir string) (string, error) {
+func (s *Store) within(dir string) error {
 	root, err := filepath.EvalSymlinks(s.root)
 	if err != nil {
-		return "", err
+		return err
 	}
 	real, err := filepath.EvalSymlinks(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return dir, nil
+		return nil
 	case err != nil:
-		return "", err
+		return err
 	case !strings.HasPrefix(real, root+string(filepath.Separator)):
-		return "", fmt.Errorf("%s is outside of %s: it stays", real, s.root)
+		return fmt.Errorf("%s is outside of %s: it stays; remove it and the link to it by hand", real, s.root)
 	}
-	return dir, nil
+	return nil
 }

@@ -229,6 +229,9 @@ func TestLinksOutOfTheTree(t *testing.T) {
 	if err := s.Forget(t.Context(), a); err == nil || !strings.Contains(err.Error(), "outside") {
 		t.Errorf("forget: %v", err)
 	}
+	if _, err := os.Lstat(s.Dir(id)); err != nil {
+		t.Errorf("the link: %v", err)
+	}
 	if after := tree(t, elsewhere); after != before {
 		t.Errorf("there was\n%s\nleft is\n%s", before, after)
 	}

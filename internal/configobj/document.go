@@ -6,7 +6,7 @@ import (
 )
 
 // MaxSize bounds what Parse reads, in bytes. A renewal file has one or two thousand.
-const MaxSize = 1 << 20
+const MaxSize = 256 << 10
 
 const bom = "\ufeff"
 
