@@ -69,7 +69,11 @@ func (s *Steward) reportNew(o *certbotcli.Options, l *lineage.Lineage) error {
 		return err
 	}
 	scheduled := ""
-	if o.PreconfiguredRenewal && !interactiveOnly(o) {
+	switch {
+	case interactiveOnly(o):
+	case !s.o.AsCertbot:
+		scheduled = "\nedge renew renews it when it is due; edge-renew.timer runs that twice a day."
+	case o.PreconfiguredRenewal:
 		scheduled = "\nCertbot has set up a scheduled task to automatically renew this certificate in the background."
 	}
 	s.notify("\nSuccessfully received certificate.\nCertificate is saved at: %s\nKey is saved at:         %s\n"+
@@ -93,7 +97,7 @@ func (s *Steward) nextSteps(o *certbotcli.Options, issued bool) {
 	case interactiveOnly(o):
 		step = fmt.Sprintf("This certificate will not be renewed automatically. Autorenewal of --manual certificates requires the use of an authentication hook script "+
 			"(--manual-auth-hook) but one was not provided. To renew this certificate, repeat this same %s command before the certificate's expiry date.", s.o.Program)
-	case !o.PreconfiguredRenewal:
+	case s.o.AsCertbot && !o.PreconfiguredRenewal:
 		step = "The certificate will need to be renewed before it expires. Certbot can automatically renew the certificate in the background, " +
 			"but you may need to take steps to enable that functionality. See https://certbot.org/renewal-setup for instructions."
 	}

@@ -16,7 +16,7 @@ import (
 func (s *Steward) explain(j *job, err error) error {
 	var failed *acmeglue.AuthorizationError
 	if errors.As(err, &failed) && failed.Failed[0].Problem != nil {
-		j.notify("%s", report(j.o.Authenticator, failed, hint(j.o, failed)))
+		j.notify("%s", report(s.whoFailed(), j.o.Authenticator, failed, hint(j.o, failed)))
 		return &challengeError{err}
 	}
 	var none *acmeglue.NoChallengeError
@@ -30,6 +30,14 @@ func (s *Steward) explain(j *job, err error) error {
 	return err
 }
 
+// whoFailed is the name in the report of failed challenges.
+func (s *Steward) whoFailed() string {
+	if s.o.AsCertbot {
+		return "Certbot"
+	}
+	return "edge"
+}
+
 // challengeError is certbot's last word on what explain has printed.
 type challengeError struct{ err error }
 
@@ -38,11 +46,11 @@ func (e *challengeError) Unwrap() error { return e.err }
 
 // report lists problems by their type (certbot: auth_handler.py,
 // _report_failed_authzrs).
-func report(auth string, failed *acmeglue.AuthorizationError, hint string) string {
+func report(who, auth string, failed *acmeglue.AuthorizationError, hint string) string {
 	list := slices.Clone(failed.Failed)
 	slices.SortStableFunc(list, func(a, b acmeglue.FailedAuthorization) int { return strings.Compare(kindOf(a), kindOf(b)) })
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nCertbot failed to authenticate some domains (authenticator: %s). The Certificate Authority reported these problems:", auth)
+	fmt.Fprintf(&b, "\n%s failed to authenticate some domains (authenticator: %s). The Certificate Authority reported these problems:", who, auth)
 	for _, f := range list {
 		detail := fmt.Sprint(f.Err)
 		if f.Problem != nil {

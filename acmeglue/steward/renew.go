@@ -71,7 +71,7 @@ func (s *Steward) renew(ctx context.Context, o *certbotcli.Options) error {
 			renewed = append(renewed, r.names...)
 		}
 	}
-	s.report.Complete = o.CertName == ""
+	s.report.Complete = o.CertName == "" && ctx.Err() == nil
 	if err := s.cache.save(context.WithoutCancel(ctx), s.o.Storage, s.o.Tree.Exists); err != nil {
 		s.o.Log.Warn("what CAs said is asked again next time", "error", err)
 	}

@@ -140,6 +140,7 @@ func (s *Steward) Run(ctx context.Context, o *certbotcli.Options) error {
 		"certificates": s.certificates, "delete": s.remove, "revoke": s.revoke, "rollback": s.rollback,
 		"reconfigure": s.reconfigure, "register": s.register, "update_account": s.updateAccount,
 		"unregister": s.unregister, "show_account": s.showAccount, "plugins": s.plugins,
+		HooksTest: s.testHooks, AccountRollover: s.rollover,
 	}
 	verb, ok := verbs[o.Verb]
 	if !ok {

@@ -62,9 +62,14 @@ func runClient(ctx context.Context, args []string, asCertbot bool, stdout, stder
 	if c.o, err = certbotcli.Parse(args, env); err != nil {
 		return c.notParsed(err, env)
 	}
+	return c.carryOut(ctx)
+}
+
+// carryOut does what the options say, until it is done or a signal comes.
+func (c *client) carryOut(ctx context.Context) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	err = c.run(ctx)
+	err := c.run(ctx)
 	code := c.exit(err)
 	if c.log != nil {
 		err = c.log.Close()

@@ -18,6 +18,8 @@ func newClientVerbs(stdout, stderr io.Writer) []*cobra.Command {
 		cmd := &cobra.Command{
 			Use:                v.Name,
 			Short:              upperFirst(v.Help),
+			Long:               upperFirst(v.Help) + ". Flags and files are certbot's; docs/client.md has all of them.",
+			Example:            clientExamples(v.Name),
 			Hidden:             v.Hidden,
 			DisableFlagParsing: true,
 			ValidArgsFunction:  completeFlags,
@@ -34,6 +36,33 @@ func newClientVerbs(stdout, stderr io.Writer) []*cobra.Command {
 		list = append(list, cmd)
 	}
 	return list
+}
+
+// clientExamples are what people want of a verb most often.
+func clientExamples(verb string) string {
+	switch verb {
+	case "certonly":
+		return "  edge certonly -d example.org -d www.example.org\n" +
+			"  edge certonly --webroot -w /var/www/html -d example.org --deploy-hook 'systemctl reload nginx'\n" +
+			"  edge certonly --dns-cloudflare --dns-cloudflare-credentials /etc/edge/cf.ini -d '*.example.org'"
+	case "renew":
+		return "  edge renew\n  edge renew --dry-run\n  edge renew --cert-name example.org --force-renewal"
+	case "certificates":
+		return "  edge certificates\n  edge certificates -o json"
+	case "delete":
+		return "  edge delete --cert-name example.org"
+	case "revoke":
+		return "  edge revoke --cert-name example.org --reason keycompromise"
+	case "reconfigure":
+		return "  edge reconfigure --cert-name example.org --webroot -w /srv/www"
+	case "register":
+		return "  edge register --email ops@example.org --agree-tos"
+	case "update_account":
+		return "  edge update_account --email ops@example.org"
+	case "show_account":
+		return "  edge show_account -o json"
+	}
+	return ""
 }
 
 func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

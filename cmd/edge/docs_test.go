@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"edge/internal/certbotcli"
 )
 
 var update = flag.Bool("update", false, "write the generated pages anew")
@@ -52,6 +54,56 @@ Output for people goes to standard output, diagnostics to standard error. Everyt
 	}
 	if !bytes.Equal(got, b.Bytes()) {
 		t.Errorf("%s is stale: run make docs", filepath.Base(cliPage))
+	}
+}
+
+const clientPage = "../../docs/client.md"
+
+// docs/client.md is generated from certbotcli's tables.
+func TestDocsClient(t *testing.T) {
+	var b bytes.Buffer
+	b.WriteString(`# The certificate client
+
+Generated from the code by ` + "`make docs`" + `; do not edit.
+
+edge has certbot's verbs and flags, works on certbot's files, and runs certbot's hooks. Called through a file named ` + "`certbot`" + `
+(a link will do), it also has certbot's defaults, texts and exit codes: [certbot-differences.md](certbot-differences.md) has what is different.
+Settings come from the command line, then from ` + "`cli.ini`" + ` (` + "`/etc/letsencrypt/cli.ini`, `~/.config/letsencrypt/cli.ini`, or `--config FILE`" + `).
+
+## Verbs
+
+| verb | what it does |
+|---|---|
+`)
+	for _, v := range certbotcli.Verbs() {
+		if !v.Hidden {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", v.Name, v.Help)
+		}
+	}
+	b.WriteString("| `account rollover` | give the account a new key |\n")
+	b.WriteString("| `hooks test NAME` | run the hooks of a lineage as a renewal would, without an order |\n")
+	b.WriteString("\n## Flags\n\n\"Known to\" says which program has a flag: Debian's certbot 2.1 and later ones, later ones only (certbot 5), only those of 2017 (certbot 0.19), or edge alone.\n\n| flag | meaning | default | known to |\n|---|---|---|---|\n")
+	for _, f := range certbotcli.Flags() {
+		if f.Hidden {
+			continue
+		}
+		names := strings.Join(f.Names, ", ")
+		if f.Arg != "" {
+			names += " " + f.Arg
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", names, strings.ReplaceAll(f.Help, "|", "\\|"), f.Default, f.Origin)
+	}
+	if *update {
+		if err := os.WriteFile(clientPage, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(clientPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, b.Bytes()) {
+		t.Errorf("%s is stale: run make docs", filepath.Base(clientPage))
 	}
 }
 

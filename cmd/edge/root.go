@@ -48,6 +48,7 @@ your backends.`,
 		newMan(),
 	)
 	root.AddCommand(newClientVerbs(stdout, stderr)...)
+	root.AddCommand(newHooks(stdout, stderr), newAccount(stdout, stderr))
 	return root
 }
 

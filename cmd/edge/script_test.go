@@ -8,11 +8,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain makes this test binary answer to the name edge, so that scripts run
-// the real verbs in a process of their own.
+// TestMain makes this test binary answer to the names edge and certbot, so that
+// scripts run the real verbs in a process of their own.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"edge": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+		"edge":    func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+		"certbot": func() { os.Exit(runClient(context.Background(), os.Args[1:], true, os.Stdout, os.Stderr)) },
 	})
 }
 
