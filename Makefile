@@ -8,7 +8,8 @@ VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 LDFLAGS     := -s -w -X main.version=$(VERSION)
 FUZZTIME    ?= 5s
 # Debian packages that the tests drive for real, and those that only the benchmark needs.
-TEST_PKGS   := certbot prometheus knot systemd curl ca-certificates
+TEST_PKGS   := certbot python3-certbot-nginx python3-certbot-apache python3-certbot-dns-cloudflare python3-certbot-dns-rfc2136 \
+               prometheus knot systemd curl ca-certificates nginx-light libnginx-mod-http-lua libnginx-mod-stream libnginx-mod-mail
 BENCH_PKGS  := nginx-light haproxy caddy
 export CGO_ENABLED ?= 0
 export GOFLAGS ?= -buildvcs=false
@@ -26,7 +27,7 @@ test: test-deps ## run every test; installs the Debian packages it needs
 	$(GO) test -count=1 -timeout 10m ./...
 	CGO_ENABLED=1 $(GO) test -race -count=1 -short -timeout 10m $(RACE_PKGS)
 
-RACE_PKGS := . ./proxy/... ./acmeglue/... ./metrics/... ./internal/admin/... ./internal/accesslog/... ./hooks/... ./internal/flock/...
+RACE_PKGS := . ./proxy/... ./acmeglue ./acmeglue/authenticator ./acmeglue/steward ./metrics/... ./internal/admin/... ./internal/accesslog/... ./internal/runlog/... ./hooks/... ./internal/flock/...
 
 test-deps:
 	@deploy/deps $(TEST_PKGS)
