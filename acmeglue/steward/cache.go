@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ const longestCache = 64 << 20
 
 // storage is the part of a storage that the cache needs.
 type storage interface {
+	Filename(key string) string
 	Load(ctx context.Context, key string) ([]byte, error)
 	Store(ctx context.Context, key string, value []byte) error
 }
@@ -44,12 +46,16 @@ type cache struct {
 
 func loadCache(ctx context.Context, s storage) (*cache, error) {
 	c := &cache{known: map[string]answers{}}
-	raw, err := s.Load(ctx, cacheKey)
+	info, err := os.Stat(s.Filename(cacheKey))
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
-	if err == nil && len(raw) > longestCache {
-		err = fmt.Errorf("%d bytes are too many", len(raw))
+	if err == nil && info.Size() > longestCache {
+		err = fmt.Errorf("%d bytes are too many", info.Size())
+	}
+	var raw []byte
+	if err == nil {
+		raw, err = s.Load(ctx, cacheKey)
 	}
 	if err == nil {
 		err = json.Unmarshal(raw, &c.known)

@@ -103,7 +103,7 @@ func (c certificate) byWindow(w *acmeglue.RenewWindow) time.Time {
 // answer leaves what was known before.
 func (s *Steward) askCA(ctx context.Context, c certificate, ca acmeglue.CA, known *answers) {
 	now := s.o.Now()
-	if ca == nil || now.Before(known.AskCA) {
+	if ca == nil || fresh(known.AskCA, now) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
@@ -121,7 +121,7 @@ func (s *Steward) askCA(ctx context.Context, c certificate, ca acmeglue.CA, know
 // askResponder asks whether the certificate was revoked, when it is time to ask.
 func (s *Steward) askResponder(ctx context.Context, c certificate, known *answers) {
 	now := s.o.Now()
-	if known.Revoked || now.Before(known.AskResponder) {
+	if known.Revoked || fresh(known.AskResponder, now) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
@@ -135,6 +135,10 @@ func (s *Steward) askResponder(ctx context.Context, c certificate, known *answer
 	known.Revoked = got.Revoked
 	known.AskResponder = clamp(got.Until, now.Add(askLatest), now)
 }
+
+// fresh reports whether it is too early to ask again. A time beyond all that we
+// set was written while the clock was wrong.
+func fresh(ask, now time.Time) bool { return now.Before(ask) && !ask.After(now.Add(askLatest)) }
 
 // clamp keeps a time to ask again within bounds; zero is usual.
 func clamp(t, usual, now time.Time) time.Time {
