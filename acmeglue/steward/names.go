@@ -72,11 +72,7 @@ func (s *Steward) decide(ctx context.Context, o *certbotcli.Options, w wish) (ac
 		return s.decideByNames(ctx, o, w.names)
 	}
 	l := s.find(w.name)
-	switch {
-	case l == nil && len(o.Domains)+len(o.IPs) == 0:
-		return 0, nil, text("No certificate with name " + w.name + " found. Use -d to specify domains, or run " + s.o.Program +
-			" certificates to see possible certificate names.")
-	case l == nil:
+	if l == nil {
 		return issueNew, nil, nil
 	}
 	have, err := l.Names()

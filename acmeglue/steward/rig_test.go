@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"log/slog"
 	"math/big"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -182,4 +183,11 @@ func (p *person) YesNo(_ context.Context, message, _, _ string, _ display.YesNoO
 func (p *person) Menu(_ context.Context, message string, _ []display.Choice, _ display.MenuOptions) (int, error) {
 	p.asked = append(p.asked, message)
 	return p.menu, nil
+}
+
+func (r *rig) write(path, content string) {
+	r.t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
 }
