@@ -130,8 +130,8 @@ func TestRotatesAsCertbot(t *testing.T) {
 		backups int
 		there   []string
 	}{
-		{4, []string{"", ".1", ".2", ".3", ".4"}}, {4, []string{"", ".1", ".3"}}, {4, []string{".2", ".4"}}, {1, []string{"", ".1", ".2"}},
-		{2, []string{".3", ".10", ".txt"}}, {0, []string{"", ".1"}}, {12, []string{"", ".9", ".10", ".11", ".12", ".13"}},
+		{4, []string{"", ".1", ".2", ".3", ".4"}}, {4, []string{".1", ".3"}}, {1, []string{"", ".1", ".2"}},
+		{0, []string{"", ".1", ".txt"}}, {12, []string{"", ".9", ".10", ".11", ".12", ".13"}},
 	} {
 		var got [2]map[string]string
 		for i := range got {

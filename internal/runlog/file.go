@@ -21,7 +21,7 @@ type file struct {
 	trusted bool // nobody but us and root can put files into dir
 	backups int
 	f       *os.File
-	size    int64
+	size    int64 // of what this run wrote
 	failed  error // why older logs are not kept
 }
 
@@ -79,14 +79,11 @@ func (f *file) open() error {
 		f.f.Close()
 		return err
 	}
-	regular := st.Mode&unix.S_IFMT == unix.S_IFREG
-	if !f.trusted && (!regular || st.Nlink != 1 || int(st.Uid) != os.Geteuid()) {
+	if !f.trusted && (st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink != 1 || int(st.Uid) != os.Geteuid()) {
 		f.f.Close()
 		return fmt.Errorf("open %s: it is no plain file of uid %d, and others can write to its folder; remove it and make the folder 0700", f.Path(), os.Geteuid())
 	}
-	if f.size = 0; regular {
-		f.size = st.Size
-	}
+	f.size = 0
 	return nil
 }
 
