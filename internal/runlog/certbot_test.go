@@ -257,4 +257,9 @@ func TestStrictPermissionsAsCertbot(t *testing.T) {
 	if err := MakeDir(logs, 0o700, false); err != nil {
 		t.Error(err)
 	}
+	// What it makes itself may be stricter.
+	defer syscall.Umask(syscall.Umask(0o077))
+	if err := MakeDir(filepath.Join(root, "work"), 0o755, true); err != nil {
+		t.Error(err)
+	}
 }

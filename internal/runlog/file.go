@@ -113,7 +113,7 @@ func (f *file) rotate() error {
 // Write appends a line. Where it would become too long for a file, it begins the
 // next one.
 func (f *file) Write(line []byte) (int, error) {
-	if f.backups > 0 && f.failed == nil && f.size > 0 && f.size+int64(len(line)) >= maxSize {
+	if f.backups > 0 && f.failed == nil && f.size+int64(len(line)) >= maxSize {
 		if f.failed = f.rotate(); f.failed == nil {
 			old := f.f
 			if f.failed = f.open(); f.failed != nil {
