@@ -13,6 +13,7 @@ type certificate struct {
 	name                string // of the lineage
 	chain               []byte // PEM
 	leaf                string // SHA-256, hexadecimal
+	responder           string // of OCSP; "": none
 	notBefore, notAfter time.Time
 	// reserve is renew_before_expiry, where it was set: the time to keep.
 	reserve time.Duration
@@ -106,9 +107,13 @@ func (s *Steward) askCA(ctx context.Context, c certificate, ca acmeglue.CA, know
 	if ca == nil || fresh(known.AskCA, now) {
 		return
 	}
+	if s.isMute(ca.Directory()) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	got, err := ca.RenewalInfo(ctx, c.chain)
+	s.answered(ca.Directory(), err == nil)
 	if err != nil {
 		s.o.Log.Debug("the CA did not say when to renew", "lineage", c.name, "ca", ca.Directory(), "error", err)
 		known.AskCA = now.Add(askAgain)
@@ -124,9 +129,13 @@ func (s *Steward) askResponder(ctx context.Context, c certificate, known *answer
 	if known.Revoked || fresh(known.AskResponder, now) {
 		return
 	}
+	if s.isMute(c.responder) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	got, err := acmeglue.CheckRevocation(ctx, s.o.HTTP, c.chain, now)
+	s.answered(c.responder, err == nil)
 	if err != nil {
 		s.o.Log.Debug("no OCSP answer", "lineage", c.name, "error", err)
 		known.AskResponder = now.Add(askAgain)
@@ -134,6 +143,25 @@ func (s *Steward) askResponder(ctx context.Context, c certificate, known *answer
 	}
 	known.Revoked = got.Revoked
 	known.AskResponder = clamp(got.Until, now.Add(askLatest), now)
+}
+
+// patience is how often in a row a CA or a responder may fail to answer before it
+// is left alone for the rest of the run: with a thousand lineages, 15 seconds for
+// each are four hours.
+const patience = 3
+
+func (s *Steward) isMute(who string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.silences[who] >= patience
+}
+
+func (s *Steward) answered(who string, did bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.silences[who]++; did {
+		delete(s.silences, who)
+	}
 }
 
 // fresh reports whether it is too early to ask again. A time beyond all that we

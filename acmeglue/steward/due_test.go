@@ -76,7 +76,7 @@ func (r *rig) certificateFor(life time.Duration, part float64, ocspServer string
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return certificate{name: "a.test", chain: chain, leaf: sha256Of(leaf.Raw), notBefore: leaf.NotBefore, notAfter: leaf.NotAfter, auto: true}
+	return certificate{name: "a.test", chain: chain, leaf: sha256Of(leaf.Raw), notBefore: leaf.NotBefore, notAfter: leaf.NotAfter, responder: ocspServer, auto: true}
 }
 
 const day = 24 * time.Hour
@@ -233,5 +233,34 @@ func TestAnswersAreAboutOneCertificate(t *testing.T) {
 	answer.status = ocsp.Good
 	if v := s.due(t.Context(), r.certificateFor(90*day, 0, "http://ocsp.test/"), ca); v.due || ca.asked != 2 || answer.asked != 2 {
 		t.Errorf("due: %v; CA asked %d times, responder %d", v, ca.asked, answer.asked)
+	}
+}
+
+// A CA or a responder that does not answer is left alone after a while, for this run;
+// one that only does not know one certificate is asked about the others.
+func TestSilentOnesAreLeftAlone(t *testing.T) {
+	r := newRig(t)
+	silent := &responder{broken: true, until: r.now.Add(day), now: r.o.Now}
+	r.o.HTTP = &http.Client{Transport: silent}
+	ca := &informant{err: errors.New("no answer")}
+	s := r.steward()
+	ask := func(times int) {
+		for range times {
+			s.due(t.Context(), r.certificateFor(90*day, 0.1, "http://ocsp.test/"), ca)
+		}
+	}
+	ask(patience - 1)
+	ca.err, silent.broken = nil, false
+	ask(1)
+	ca.err, silent.broken = errors.New("no answer"), true
+	ask(2 * patience)
+	if want := 2 * patience; ca.asked != want || silent.asked != want {
+		t.Errorf("the CA was asked %d times, the responder %d, want %d", ca.asked, silent.asked, want)
+	}
+	s = r.steward()
+	ca.err, silent.broken = nil, false
+	ask(1)
+	if want := 2*patience + 1; ca.asked != want || silent.asked != want {
+		t.Errorf("in the next run, the CA was asked %d times, the responder %d, want %d", ca.asked, silent.asked, want)
 	}
 }

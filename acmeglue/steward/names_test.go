@@ -22,12 +22,12 @@ func TestDecide(t *testing.T) {
 	r.create("a", ecKey(t), x509.Certificate{DNSNames: []string{"a.test"}}, "")
 	r.create("bc", ecKey(t), x509.Certificate{DNSNames: []string{"b.test", "c.test"}}, "")
 	r.create("rsa", rsaKey(t), x509.Certificate{DNSNames: []string{"rsa.test"}}, "--key-type rsa")
-	r.create("old", ecKey(t), x509.Certificate{DNSNames: []string{"old.test"}, NotBefore: r.now.Add(-89 * day), NotAfter: r.now.Add(day)}, "--server https://127.0.0.1:1/dir")
+	r.create("old", ecKey(t), x509.Certificate{DNSNames: []string{"old.test"}, NotBefore: r.now.Add(-89 * day), NotAfter: r.now.Add(day)}, "")
 	broken := r.create("broken", ecKey(t), x509.Certificate{DNSNames: []string{"broken.test"}}, "")
 	if err := os.Remove(broken.Path(lineage.Chain)); err != nil {
 		t.Fatal(err)
 	}
-	quiet := r.o.Display
+	quiet, s := r.o.Display, r.steward()
 	for _, c := range []struct {
 		line string
 		who  int
@@ -72,13 +72,12 @@ func TestDecide(t *testing.T) {
 		{line: "-d rsa.test -d x.test --expand --key-type ecdsa", err: "Please provide both"},
 	} {
 		t.Run(c.line, func(t *testing.T) {
-			r.o.Display = quiet
+			s.o.Display = quiet
 			somebody := &person{Display: quiet, yes: c.who == saysYes}
 			if c.who != nobody {
-				r.o.Display = somebody
+				s.o.Display = somebody
 			}
-			s := r.steward()
-			o := r.options("certonly --server https://127.0.0.1:1/dir " + c.line)
+			o := r.options("certonly --server " + deaf + " " + c.line)
 			w, err := s.wanted(t.Context(), o)
 			var got action
 			var l *lineage.Lineage

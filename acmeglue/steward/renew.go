@@ -350,7 +350,11 @@ func certificateOf(l *lineage.Lineage) (certificate, error) {
 		return certificate{}, err
 	}
 	chain, err := l.Read(lineage.FullChain)
-	return certificate{name: l.Name(), chain: chain, leaf: sha256Of(leaf.Raw), notBefore: leaf.NotBefore, notAfter: leaf.NotAfter, auto: true}, err
+	c := certificate{name: l.Name(), chain: chain, leaf: sha256Of(leaf.Raw), notBefore: leaf.NotBefore, notAfter: leaf.NotAfter, auto: true}
+	if len(leaf.OCSPServer) > 0 {
+		c.responder = leaf.OCSPServer[0]
+	}
+	return c, err
 }
 
 // note adds to the report what became of a lineage.

@@ -117,7 +117,7 @@ func newRig(t testing.TB) *rig {
 	r.o = Options{
 		Tree: r.tree, Storage: storage, Hooks: noHooks{}, Program: "edge", Version: "test", Out: &r.out,
 		Display: display.NewNonInteractive(&r.out, display.Options{}),
-		Log:     slog.New(slog.NewTextHandler(&r.log, nil)),
+		Log:     slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:     func() time.Time { return r.now }, Rand: func() float64 { return 0.5 },
 		Sleep: func(context.Context, time.Duration) error { return nil },
 	}
@@ -138,6 +138,9 @@ func (r *rig) options(line string) *certbotcli.Options {
 	return o
 }
 
+// deaf is a CA that is not there.
+const deaf = "https://127.0.0.1:1/dir"
+
 // create makes a lineage, as a run with these flags would have.
 func (r *rig) create(name string, key crypto.Signer, template x509.Certificate, flags string) *lineage.Lineage {
 	r.t.Helper()
@@ -145,7 +148,7 @@ func (r *rig) create(name string, key crypto.Signer, template x509.Certificate, 
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	o := r.options("certonly --standalone -d x.test " + flags)
+	o := r.options("certonly --standalone -d x.test --server " + deaf + " " + flags)
 	o.Authenticator = standaloneName
 	l, err := r.tree.Create(lineage.CreateOptions{Name: name, Chain: issue(r.t, key, template), Key: raw, Params: paramsOf(o)})
 	if err != nil {

@@ -97,7 +97,8 @@ type Steward struct {
 	issuers    map[string]*acmeglue.Issuer // by server and account
 	roots      map[string]*x509.CertPool   // of servers that have their own
 	standalone map[string]*authenticator.Standalone
-	manual     sync.Mutex // scripts and people do one order at a time
+	silences   map[string]int // of CAs and responders, in a row; see patience
+	manual     sync.Mutex     // scripts and people do one order at a time
 }
 
 // New returns a Steward.
@@ -118,7 +119,7 @@ func New(ctx context.Context, o Options) *Steward {
 	if err != nil {
 		o.Log.Warn("what CAs said about renewals cannot be read; they are asked again", "error", err)
 	}
-	return &Steward{o: o, cache: c, issuers: map[string]*acmeglue.Issuer{}, roots: map[string]*x509.CertPool{}, standalone: map[string]*authenticator.Standalone{}}
+	return &Steward{o: o, cache: c, issuers: map[string]*acmeglue.Issuer{}, roots: map[string]*x509.CertPool{}, standalone: map[string]*authenticator.Standalone{}, silences: map[string]int{}}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
