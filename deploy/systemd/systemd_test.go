@@ -22,6 +22,8 @@ func analyze(t *testing.T) string {
 	return bin
 }
 
+var allUnits = []string{"edge.service", "edge.socket", "edge-renew.service", "edge-renew.timer"}
+
 // units copies the units, with an executable that is really there.
 func units(t *testing.T) (dir string) {
 	t.Helper()
@@ -30,7 +32,7 @@ func units(t *testing.T) (dir string) {
 	if err := os.WriteFile(bin, []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"edge.service", "edge.socket"} {
+	for _, name := range allUnits {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -46,9 +48,13 @@ func units(t *testing.T) (dir string) {
 
 func TestUnitsVerify(t *testing.T) {
 	dir := units(t)
-	out, err := exec.Command(analyze(t), "verify", filepath.Join(dir, "edge.service"), filepath.Join(dir, "edge.socket")).CombinedOutput()
+	args := []string{"verify"}
+	for _, name := range allUnits {
+		args = append(args, filepath.Join(dir, name))
+	}
+	out, err := exec.Command(analyze(t), args...).CombinedOutput()
 	for _, line := range strings.Split(string(out), "\n") {
-		if strings.Contains(line, dir) || strings.Contains(line, "edge.s") {
+		if strings.Contains(line, dir) || strings.Contains(line, "edge.s") || strings.Contains(line, "edge-renew.") {
 			t.Error(line)
 		}
 	}
@@ -71,4 +77,64 @@ func TestServiceSandbox(t *testing.T) {
 		t.Errorf("exposure %v, want at most %v\n%s", level, maxExposure, out)
 	}
 	t.Logf("exposure %v", level)
+}
+
+// setting returns what a unit has for a key, all of its lines.
+func setting(t *testing.T, unit, key string) (values []string) {
+	t.Helper()
+	b, err := os.ReadFile(unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok && k == key {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// What would break people's hooks stays out of the unit that runs them.
+func TestRenewLeavesHooksAlone(t *testing.T) {
+	for _, key := range []string{"User", "ProtectSystem", "ProtectHome", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "NoNewPrivileges", "RestrictSUIDSGID",
+		"PrivateDevices", "DevicePolicy", "DeviceAllow", "ProtectClock", "ProtectControlGroups", "RestrictNamespaces", "ProtectKernelModules", "MemoryDenyWriteExecute",
+		"SystemCallFilter", "SystemCallArchitectures", "RestrictAddressFamilies", "PrivateNetwork", "DynamicUser", "ProtectProc", "Nice"} {
+		if v := setting(t, "edge-renew.service", key); v != nil {
+			t.Errorf("%s=%v", key, v)
+		}
+	}
+	for key, want := range map[string]string{"Type": "oneshot", "ExecStart": "/usr/bin/edge renew --no-random-sleep-on-renew", "KillMode": "process", "UMask": "0022"} {
+		if v := setting(t, "edge-renew.service", key); len(v) != 1 || v[0] != want {
+			t.Errorf("%s=%v, want %s", key, v, want)
+		}
+	}
+	for _, kept := range []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_SETUID", "CAP_SETGID", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_MODULE"} {
+		if v := setting(t, "edge-renew.service", "CapabilityBoundingSet"); strings.Contains(strings.Join(v, " "), kept) {
+			t.Errorf("%s is taken from hooks", kept)
+		}
+	}
+}
+
+// Twice a day, half a day apart, and after the machine was off.
+func TestTimer(t *testing.T) {
+	calendar := setting(t, "edge-renew.timer", "OnCalendar")
+	if len(calendar) != 1 {
+		t.Fatal(calendar)
+	}
+	out, err := exec.Command(analyze(t), "calendar", "--base-time=2026-11-23 00:00:00 UTC", "--iterations=3", calendar[0]).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	at := regexp.MustCompile(`2026-11-2[34] (\d\d):27:00`).FindAllStringSubmatch(strings.ReplaceAll(string(out), "(in UTC)", ""), -1)
+	if len(at) != 3 || at[0][1] != "03" || at[1][1] != "15" || at[2][1] != "03" {
+		t.Errorf("%v: %s", at, out)
+	}
+	for key, want := range map[string]string{"Persistent": "true", "RandomizedDelaySec": "4h", "OnBootSec": "5min"} {
+		if v := setting(t, "edge-renew.timer", key); len(v) != 1 || v[0] != want {
+			t.Errorf("%s=%v, want %s", key, v, want)
+		}
+	}
+	if v := setting(t, "edge-renew.timer", "Unit"); v != nil {
+		t.Errorf("the timer starts %v", v)
+	}
 }
