@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -48,13 +49,13 @@ type Invalid struct {
 
 // certificates lists lineages. It takes no locks and writes nothing.
 func (s *Steward) certificates(ctx context.Context, o *certbotcli.Options) error {
-	all, err := s.o.Tree.List(ctx)
+	all, err := s.entries(ctx, o)
 	if err != nil {
 		return err
 	}
 	var list listing
 	readable := false
-	for n, e := range s.look(ctx, all) {
+	for n, e := range s.look(ctx, o, all) {
 		if e.err != nil {
 			conf := s.o.Tree.ConfPath(all[n].Name)
 			s.o.Log.Warn(fmt.Sprintf("Renewal configuration file %s produced an unexpected error: %v. Skipping.", conf, e.err))
@@ -62,7 +63,7 @@ func (s *Steward) certificates(ctx context.Context, o *certbotcli.Options) error
 			continue
 		}
 		readable = true
-		if (o.CertName == "" || o.CertName == e.Name) && contains(e.Names, slices.Concat(o.Domains, o.IPs)) {
+		if e.wanted {
 			list.Certificates = append(list.Certificates, e.Listed)
 		}
 	}
@@ -76,21 +77,39 @@ func (s *Steward) certificates(ctx context.Context, o *certbotcli.Options) error
 	return nil
 }
 
-// looked is a lineage with what is wrong with it.
+// entries are the lineages to look at. Called as certbot, that is all of them, since
+// its listing has the broken ones in any case.
+func (s *Steward) entries(ctx context.Context, o *certbotcli.Options) ([]lineage.Entry, error) {
+	if o.CertName == "" || s.o.AsCertbot {
+		return s.o.Tree.List(ctx)
+	}
+	l, err := s.o.Tree.Load(o.CertName)
+	var none *lineage.NotFoundError
+	if errors.As(err, &none) {
+		return nil, nil
+	}
+	if err == nil {
+		err = l.Check()
+	}
+	return []lineage.Entry{{Name: o.CertName, Lineage: l, Err: err}}, nil
+}
+
+// looked is a lineage with what is wrong with it, and whether it was asked for.
 type looked struct {
 	Listed
-	err error
+	wanted bool
+	err    error
 }
 
 // look examines lineages, several at a time: nearly all of it is arithmetic.
-func (s *Steward) look(ctx context.Context, all []lineage.Entry) []looked {
+func (s *Steward) look(ctx context.Context, o *certbotcli.Options, all []lineage.Entry) []looked {
 	out := make([]looked, len(all))
 	next := make(chan int)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for n := range next {
-				out[n].Listed, out[n].err = s.describeOne(ctx, all[n])
+				out[n] = s.describeOne(ctx, o, all[n])
 			}
 		})
 	}
@@ -102,24 +121,28 @@ func (s *Steward) look(ctx context.Context, all []lineage.Entry) []looked {
 	return out
 }
 
-func (s *Steward) describeOne(ctx context.Context, e lineage.Entry) (Listed, error) {
-	if e.Err != nil {
-		return Listed{}, e.Err
+func (s *Steward) describeOne(ctx context.Context, o *certbotcli.Options, e lineage.Entry) (out looked) {
+	if out.err = e.Err; out.err != nil {
+		return out
 	}
 	l := e.Lineage
 	leaf, err := l.Leaf()
 	if err != nil {
-		return Listed{}, err
+		return looked{err: err}
 	}
 	names, err := l.Names()
 	if err != nil {
-		return Listed{}, err
+		return looked{err: err}
 	}
 	params, err := l.Params()
 	if err != nil {
-		return Listed{}, err
+		return looked{err: err}
 	}
-	out := Listed{
+	out.wanted = (o.CertName == "" || o.CertName == l.Name()) && contains(names, slices.Concat(o.Domains, o.IPs))
+	if !out.wanted {
+		return out // and no responder is asked about it
+	}
+	out.Listed = Listed{
 		Name: l.Name(), Serial: leaf.SerialNumber.Text(16), KeyType: strings.ToUpper(keyTypeOf(leaf)), Names: names,
 		NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(), Issuer: leaf.Issuer.CommonName, SHA256: sha256Of(leaf.Raw),
 		FullChain: l.Path(lineage.FullChain), PrivateKey: l.Path(lineage.PrivKey),
@@ -133,7 +156,7 @@ func (s *Steward) describeOne(ctx context.Context, e lineage.Entry) (Listed, err
 		out.Problems = append(out.Problems, "REVOKED")
 	}
 	out.Valid = len(out.Problems) == 0
-	return out, nil
+	return out
 }
 
 // revoked asks the responder, or remembers its answer.
