@@ -237,7 +237,7 @@ func (p *parser) unrecognized(extra []word) error {
 		bare = append(bare, name)
 	}
 	err := p.usage("unrecognized arguments: " + strings.Join(texts, " "))
-	for _, name := range bare {
+	for _, name := range bare[:min(len(bare), 5)] {
 		if !strings.HasPrefix(name, "-") {
 			if meant := closest(name, verbNames()); meant != "" {
 				return withHint(err, meant)

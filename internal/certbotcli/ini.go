@@ -92,15 +92,13 @@ func (l *Line) parse() error {
 	return nil
 }
 
-// quoteLine shows a line without what may be a secret in it.
+// quoteLine shows where a line goes wrong without what may be a secret in it.
 func quoteLine(s string) string {
-	if i := strings.IndexAny(s, ":= "); i > 0 {
-		s = s[:i] + "..."
+	i := strings.IndexAny(s, ":=;# \t'\"")
+	if i < 0 || i > 40 {
+		i = min(len(s), 40)
 	}
-	if len(s) > 40 {
-		s = strings.ToValidUTF8(s[:40], "") + "..."
-	}
-	return repr(s)
+	return repr(strings.ToValidUTF8(s[:max(i, 1)], "") + "...")
 }
 
 // listOf reads [a, b]: JSON, or else what is between commas. Elements that are no

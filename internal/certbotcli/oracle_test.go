@@ -32,6 +32,7 @@ type question struct {
 	Renewal string   `json:"renewal"` // file whose [renewalparams] to restore
 	Save    bool     `json:"save"`    // say what would be saved
 	Flags   bool     `json:"flags"`   // list the flags, and do nothing else
+	INI     string   `json:"ini"`     // read this, and do nothing else
 }
 
 type reply struct {
@@ -44,6 +45,7 @@ type reply struct {
 	Plugins        []string                   `json:"plugins"`
 	Saved          [][2]any                   `json:"saved"`
 	Flags          []oracleFlag               `json:"flags"`
+	Items          [][2]any                   `json:"items"`
 	Stdout, Stderr string
 }
 

@@ -40,7 +40,8 @@ func Parse(args []string, env Env) (*Options, error) {
 		return nil, p.unrecognized(extra)
 	}
 	if o.Verb == "" {
-		return nil, p.usage("no command given")
+		program := env.program()
+		return nil, &UsageError{Message: "no command given", Hint: program + " --help commands lists them", program: program}
 	}
 	if err := p.finish(); err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func strip(s string) string { return strings.TrimFunc(s, isSpace) }
 func parseInt(s string) (int64, bool) {
 	s = strip(s)
 	digits := strings.TrimLeft(s, "+-")
-	if len(s)-len(digits) > 1 || digits == "" {
+	if len(s)-len(digits) > 1 {
 		return 0, false
 	}
 	for part := range strings.SplitSeq(digits, "_") {

@@ -31,7 +31,7 @@ func newCSR(t *testing.T, cn, names []string) []byte {
 // compareSaved looks at what would be in the renewal file.
 func compareSaved(t *testing.T, o *Options, auth, inst string, want reply) {
 	t.Helper()
-	if want.Saved == nil {
+	if want.Saved == nil || inst != "" && !certbotInstalls(inst) { // an installer that certbot lacks is for [edge]
 		return
 	}
 	c := o.Clone()

@@ -3,15 +3,17 @@
 A question is {"args": [...], "files": [cli.ini, ...], "path": PATH, "home": HOME,
 "renewal": file or ""}. The answer has the exit code and the error's text, or the
 namespace, what certbot says was set by the user, the plugins requested, and what it
-would save of it; or, where "flags" is true, the table of flags. With a renewal file, the namespace is that which renewal restores.
+would save of it. With a renewal file, the namespace is that which renewal restores.
+"flags": true asks for the table of flags instead, "ini" for what a configuration
+file says.
 """
 import contextlib
-import copy
 import io
 import json
 import os
 import sys
 
+import configargparse
 import configobj
 
 from certbot import configuration, errors
@@ -83,6 +85,9 @@ def ask(q):
     cli.helpful_parser, cli.set_by_cli.detector = None, None
     constants.CLI_DEFAULTS["config_files"] = q["files"]
     os.environ.update(PATH=q["path"], HOME=q["home"])
+    if q["ini"]:
+        items = configargparse.DefaultConfigFileParser().parse(io.StringIO(q["ini"], newline=None))
+        return {"exit": 0, "items": [[k, v if isinstance(v, str) else [str(x) for x in v]] for k, v in items.items()]}
     if q["flags"]:
         return {"exit": 0, "flags": flags()}
     config = configuration.NamespaceConfig(cli.prepare_and_parse_args(registry(), list(q["args"])))
@@ -121,7 +126,7 @@ for line in sys.stdin:
             a = ask(json.loads(line))
     except SystemExit as e:
         a = {"exit": e.code or 0, "left": True}
-    except (errors.Error, ValueError) as e:
+    except (errors.Error, ValueError, configargparse.ConfigFileParserException) as e:
         a = {"exit": 1, "error": str(e)}
     except Exception as e:
         a = {"exit": 1, "error": str(e), "crash": type(e).__name__}
