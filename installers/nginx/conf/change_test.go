@@ -123,15 +123,37 @@ func TestDiff(t *testing.T) {
 			"--- /f\n+++ /f\n@@ -1,3 +1,4 @@\n+0\n 1\n 2\n 3\n@@ -9,4 +10,3 @@\n 9\n 10\n 11\n-12\n"},
 		{Change{Path: "/f", Old: numbers, New: strings.NewReplacer("3\n", "", "9\n", "z\n").Replace(numbers)},
 			"--- /f\n+++ /f\n@@ -1,12 +1,11 @@\n 1\n 2\n-3\n 4\n 5\n 6\n 7\n 8\n-9\n+z\n 10\n 11\n 12\n"},
+		{Change{Path: "/f", Old: numbers, New: strings.NewReplacer("3\n", "", "10\n", "").Replace(numbers)},
+			"--- /f\n+++ /f\n@@ -1,12 +1,10 @@\n 1\n 2\n-3\n 4\n 5\n 6\n 7\n 8\n 9\n-10\n 11\n 12\n"},
+		{Change{Path: "/f", Old: numbers, New: strings.NewReplacer("3\n", "", "11\n", "").Replace(numbers)},
+			"--- /f\n+++ /f\n@@ -1,6 +1,5 @@\n 1\n 2\n-3\n 4\n 5\n 6\n@@ -8,5 +7,4 @@\n 8\n 9\n 10\n-11\n 12\n"},
 		{Change{Path: "/f", Old: "a\r\nb", New: "a\nb"}, "--- /f\n+++ /f\n@@ -1,2 +1,2 @@\n-a\r\n+a\n b\n\\ No newline at end of file\n"},
 	} {
 		if got := c.change.Diff(); got != c.want {
 			t.Errorf("%q to %q:\n%s\nwant\n%s", c.change.Old, c.change.New, got, c.want)
 		}
 	}
-	// Too much for the table: what differs goes and comes as a whole.
+	// Too much: what differs goes and comes as a whole.
 	big := Change{Path: "/f", Old: "s\n" + strings.Repeat("a\nb\n", 3000) + "e\n", New: "s\n" + strings.Repeat("b\nc\n", 3000) + "e\n"}
 	if got := big.Diff(); !strings.HasPrefix(got, "--- /f\n+++ /f\n@@ -1,6002 +1,6002 @@\n s\n-a\n") || strings.Count(got, "\n+") != 6001 {
 		t.Errorf("%.200s", got)
+	}
+}
+
+// What was read once is not read again: all steps start from the same bytes.
+func TestWithReadsNothingAnew(t *testing.T) {
+	dir := realDir(t, t.TempDir())
+	write(t, dir, map[string]string{"nginx.conf": "include a;\n", "a": "user x;\n"})
+	s := mustLoad(t, dir+"/nginx.conf")
+	write(t, dir, map[string]string{"nginx.conf": "", "a": "user y;\n"})
+	var e Edits
+	e.InsertLast(s.Main.Root, "pid p;")
+	next, err := s.With(&e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := next.Changes()
+	if next.Files[1].Src != "user x;\n" || len(c) != 1 || c[0].Old != "include a;\n" || c[0].New != "include a;\npid p;\n" {
+		t.Errorf("%q %+v", next.Files[1].Src, c)
 	}
 }

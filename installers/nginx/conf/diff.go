@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -85,12 +86,12 @@ type step struct {
 	line string
 }
 
-// maxTable bounds the cells of the table of common lines; beyond, what differs in the
-// middle is shown as taken out and put in.
-const maxTable = 4 << 20
+// maxSteps bounds how many lines may differ for the shortest way to be looked for;
+// beyond, what is between the first and the last difference goes and comes as a whole.
+const maxSteps = 1500
 
-// compare finds the longest common lines of what is left after the common beginning
-// and the common end.
+// compare finds the shortest way between what is left after the common beginning and
+// the common end.
 func compare(old, new []string) []step {
 	var out []step
 	for len(old) > 0 && len(new) > 0 && old[0] == new[0] {
@@ -109,36 +110,73 @@ func compare(old, new []string) []step {
 	return out
 }
 
+// compareMiddle is Myers' algorithm: reach[d][k] is how far one gets in old on the
+// diagonal k = place in old - place in new, by d lines that differ.
 func compareMiddle(old, new []string) []step {
-	var out []step
-	width := len(new) + 1
-	// common[i*width+j] is how many lines old[i:] and new[j:] have in common.
-	var common []int32
-	if (len(old)+1)*width <= maxTable {
-		common = make([]int32, (len(old)+1)*width)
-		for i := len(old) - 1; i >= 0; i-- {
-			for j := len(new) - 1; j >= 0; j-- {
-				if old[i] == new[j] {
-					common[i*width+j] = common[(i+1)*width+j+1] + 1
-				} else {
-					common[i*width+j] = max(common[(i+1)*width+j], common[i*width+j+1])
-				}
+	reach := []map[int]int{}
+	for d := 0; d <= maxSteps; d++ {
+		now := make(map[int]int, d+1)
+		reach = append(reach, now)
+		for k := -d; k <= d; k += 2 {
+			i := 0
+			if d > 0 {
+				i = enter(reach[d-1], d, k)
+			}
+			for i < len(old) && i-k < len(new) && old[i] == new[i-k] {
+				i++
+			}
+			now[k] = i
+			if i >= len(old) && i-k >= len(new) {
+				return wayBack(reach, old, new)
 			}
 		}
 	}
-	i, j := 0, 0
-	for i < len(old) || j < len(new) {
+	var out []step
+	for _, line := range old {
+		out = append(out, step{'-', line})
+	}
+	for _, line := range new {
+		out = append(out, step{'+', line})
+	}
+	return out
+}
+
+// enter returns where the diagonal k is entered by the d-th line that differs: from
+// below by a line that comes, or from above by one that goes.
+func enter(before map[int]int, d, k int) int {
+	if comes(before, d, k) {
+		return before[k+1]
+	}
+	return before[k-1] + 1
+}
+
+func comes(before map[int]int, d, k int) bool {
+	return k == -d || k != d && before[k-1] < before[k+1]
+}
+
+// wayBack follows the way from its end.
+func wayBack(reach []map[int]int, old, new []string) []step {
+	var out []step
+	i, k := len(old), len(old)-len(new)
+	for d := len(reach) - 1; d >= 0; d-- {
+		from := 0
+		if d > 0 {
+			from = enter(reach[d-1], d, k)
+		}
+		for ; i > from; i-- {
+			out = append(out, step{' ', old[i-1]})
+		}
 		switch {
-		case i < len(old) && j < len(new) && common != nil && old[i] == new[j]:
-			out = append(out, step{' ', old[i]})
-			i, j = i+1, j+1
-		case i < len(old) && (j == len(new) || common == nil || common[(i+1)*width+j] >= common[i*width+j+1]):
-			out = append(out, step{'-', old[i]})
-			i++
+		case d == 0:
+		case comes(reach[d-1], d, k):
+			out = append(out, step{'+', new[i-k-1]})
+			k++
 		default:
-			out = append(out, step{'+', new[j]})
-			j++
+			i--
+			out = append(out, step{'-', old[i]})
+			k--
 		}
 	}
+	slices.Reverse(out)
 	return out
 }

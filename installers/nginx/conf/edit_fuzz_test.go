@@ -172,9 +172,9 @@ func checkEdits(t *testing.T, src string, seed uint64) {
 }
 
 func FuzzEdits(f *testing.F) {
-	for i, seed := range []string{
+	for i, seed := range append(seeds(f), []string{
 		"a;", "s { a; b; }", "s {\n  a; # c\n  b {\n  c 'x\ny';}\n}\n", "s {a;b;}c;", "a 'x')b;\r\n\r\ns\r\n{\r\n}\r\n", "#", "", "x_by_lua_block { } a;", "a {b {c {}}}", "a # c\n{ # d\n b # e\n; # f\n}",
-	} {
+	}...) {
 		f.Add(seed, uint64(i))
 	}
 	f.Fuzz(checkEdits)

@@ -64,6 +64,7 @@ func TestEdits(t *testing.T) {
 		{root((*Edits).InsertLast, "n;"), "", "n;\n"},
 		{root((*Edits).InsertFirst, "# n"), "a;", "# n\na;"},
 		{at((*Edits).InsertBefore, "n;"), "s {\n  x; # c\n}", "s {\n  n;\n  x; # c\n}"},
+		{at((*Edits).InsertBefore, "n;"), "s {\n  a;\n\t\tx;\n}", "s {\n  a;\n\t\tn;\n\t\tx;\n}"},
 		{at((*Edits).InsertBefore, "n;"), "s { x; }", "s { n; x; }"},
 		{at((*Edits).InsertBefore, "n; # c"), "s { x; }", "s { \n    n; # c\n    x; }"},
 		{at((*Edits).InsertAfter, "n;"), "s {\n  x a\n    b; # c\n}", "s {\n  x a\n    b; # c\n  n;\n}"},
@@ -172,10 +173,11 @@ func TestEditsCompose(t *testing.T) {
 func TestEditsRefused(t *testing.T) {
 	src := "s {\n  x a b;\n  y { z; }\n}\nx_by_lua_block { }"
 	for name, do := range map[string]func(*File, *Edits){
-		"twice":     func(f *File, e *Edits) { e.Remove(find(t, f, "x")); e.Remove(find(t, f, "x")) },
-		"two ways":  func(f *File, e *Edits) { e.CommentOut(find(t, f, "x"), ""); e.Replace(find(t, f, "x"), "n;") },
-		"word":      func(f *File, e *Edits) { e.ReplaceWord(find(t, f, "x"), 1, "n"); e.RemoveWord(find(t, f, "x"), 1) },
-		"word gone": func(f *File, e *Edits) { e.AddWord(find(t, f, "x"), "n"); e.Remove(find(t, f, "x")) },
+		"twice":         func(f *File, e *Edits) { e.Remove(find(t, f, "x")); e.Remove(find(t, f, "x")) },
+		"comment twice": func(f *File, e *Edits) { e.CommentOut(find(t, f, "x"), ""); e.CommentOut(find(t, f, "x"), "") },
+		"two ways":      func(f *File, e *Edits) { e.CommentOut(find(t, f, "x"), ""); e.Replace(find(t, f, "x"), "n;") },
+		"word":          func(f *File, e *Edits) { e.ReplaceWord(find(t, f, "x"), 1, "n"); e.RemoveWord(find(t, f, "x"), 1) },
+		"word gone":     func(f *File, e *Edits) { e.AddWord(find(t, f, "x"), "n"); e.Remove(find(t, f, "x")) },
 		"inside": func(f *File, e *Edits) {
 			e.InsertLast(find(t, f, "s").Block, "n;\nm;")
 			e.CommentOut(find(t, f, "s"), "")

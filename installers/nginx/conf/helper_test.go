@@ -12,13 +12,9 @@ import (
 )
 
 // shared returns a path in the folder of recorded files.
-func shared(t *testing.T, name string) string {
+func shared(t testing.TB, name string) string {
 	t.Helper()
-	dir := os.Getenv("EDGE_SHARED")
-	if dir == "" {
-		dir = "../../../../shared"
-	}
-	name = filepath.Join(dir, name)
+	name = filepath.Join(sharedDir(), name)
 	switch _, err := os.Stat(name); {
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist) && os.Getenv("CI") != "true":
@@ -29,8 +25,35 @@ func shared(t *testing.T, name string) string {
 	return name
 }
 
+func sharedDir() string {
+	if dir := os.Getenv("EDGE_SHARED"); dir != "" {
+		return dir
+	}
+	return "../../../../shared"
+}
+
+// seeds returns the small files of the corpus, none where there is no corpus: a fuzz
+// target has others.
+func seeds(f *testing.F) []string {
+	f.Helper()
+	if _, err := os.Stat(sharedDir()); err != nil && os.Getenv("CI") != "true" {
+		return nil
+	}
+	var out []string
+	for _, name := range regularFiles(f, corpus(f)) {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if len(b) < 4<<10 {
+			out = append(out, string(b))
+		}
+	}
+	return out
+}
+
 // corpus returns the nginx folder of a fresh copy of the corpus.
-func corpus(t *testing.T) string {
+func corpus(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "corpus")
 	if out, err := exec.Command("bash", shared(t, "corpus/unpack"), dir).CombinedOutput(); err != nil {
@@ -40,7 +63,7 @@ func corpus(t *testing.T) string {
 }
 
 // regularFiles returns the files below a folder, links left out.
-func regularFiles(t *testing.T, dir string) []string {
+func regularFiles(t testing.TB, dir string) []string {
 	t.Helper()
 	var out []string
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {

@@ -98,7 +98,7 @@ func (r *serverReader) inHTTP(http *Directive) error {
 // noServer refuses server blocks below anything but http: one that is not where it
 // should be would be missed.
 func (r *serverReader) noServer(d, http *Directive) error {
-	if d.Block == nil || plainContext.inside(d.Name()) != plainContext {
+	if d.Block == nil {
 		return nil
 	}
 	for inner := range r.set.Directives(d.Block) {

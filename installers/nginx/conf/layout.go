@@ -22,13 +22,19 @@ func isBlank(s string) bool { return strings.Trim(s, " \t\r") == "" }
 // endsWord says whether a bare word ends before a byte.
 func endsWord(c byte) bool { return isSpace(c) || c == ';' || c == '{' }
 
-// newline returns the line end of the file, the one that most of its lines have.
-func (f *File) newline() string {
+// style is how a file is written: its line ends, those of most of its lines, and by what
+// it indents a block, four spaces where it does not show.
+type style struct{ newline, unit string }
+
+func (f *File) findStyle() style {
+	s := style{"\n", f.unit()}
 	if 2*strings.Count(f.Src, "\r\n") > strings.Count(f.Src, "\n") {
-		return "\r\n"
+		s.newline = "\r\n"
 	}
-	return "\n"
+	return s
 }
+
+func (f *File) newline() string { return f.style().newline }
 
 // startsLine says whether only space is before a byte on its line, and returns it.
 func (f *File) startsLine(at int) (indent string, ok bool) {
@@ -54,10 +60,9 @@ func (f *File) indentIn(b *Block) string {
 	if b.Owner == nil {
 		return ""
 	}
-	return f.indentOf(b.Owner) + f.unit()
+	return f.indentOf(b.Owner) + f.style().unit
 }
 
-// unit returns by how much the file indents a block, four spaces where it does not show.
 func (f *File) unit() string {
 	seen := map[string]int{}
 	best := "    "
@@ -125,7 +130,7 @@ func (f *File) layOut(text, indent string) (layout, error) {
 	fixed := map[int]bool{}
 	t.Root.markFixed(fixed)
 	var b strings.Builder
-	newline, unit := f.newline(), f.unit()
+	newline, unit := f.style().newline, f.style().unit
 	pos := 0
 	for i, line := range strings.Split(text, "\n") {
 		switch {

@@ -193,6 +193,5 @@ func parseIPv4(s string) (netip.Addr, bool) {
 		}
 		b[i] = byte(n)
 	}
-	// nginx cannot tell the broadcast address from an error and resolves it.
-	return netip.AddrFrom4(b), b != [4]byte{255, 255, 255, 255}
+	return netip.AddrFrom4(b), true
 }

@@ -17,7 +17,7 @@ func TestListenAsNginx(t *testing.T) {
 		"[::]:84": "[::]:84", "[::1]": "[::1]:80", "85-87": "0.0.0.0:85-87", "127.0.0.1:88-89": "127.0.0.1:88-89", "[::1]:90-91": "[::1]:90-91", "080": "0.0.0.0:80",
 		"localhost:92": "localhost:92", "unix:DIR/s": "unix:DIR/s", "UNIX:DIR/t": "unix:DIR/t", "127.0.0.01:93": "127.0.0.1:93", "[::ffff:127.0.0.1]:94": "[::ffff:127.0.0.1]:94",
 		"127...1:95": "127.0.0.1:95", "1-1": "0.0.0.0:1",
-		"": "", "0": "", "65536": "", "-80": "-80:80", "80-": "80-:80", ":80": "", "*:": "", "127.0.0.1:x": "", "127.0.0.1:": "", "127.0.0.1:0": "", "90-80": "", "a:b:c": "", "[::1": "", "[::1]80": "",
+		"": "", "0": "", "65536": "", "-80": "-80:80", "80-": "80-:80", "80-x": "80-x:80", ":80": "", "*:": "", "127.0.0.1:x": "", "127.0.0.1:": "", "127.0.0.1:0": "", "90-80": "", "a:b:c": "", "[::1": "", "[::1]80": "",
 		"[]:80": "", "[x]:80": "", "[::1%lo]:80": "", "[1.2.3.4]:80": "", "127.0.0.1/8": "", "http://x": "", "x?": "", "unix:": "", "80-70000": "", "[::1]:": "", "[::1]:80/": "", "80:80-": "",
 	} {
 		text, want = strings.ReplaceAll(text, "DIR", dir), strings.ReplaceAll(want, "DIR", dir)
@@ -155,6 +155,8 @@ func TestUndecided(t *testing.T) {
     server { listen 127.0.0.1:2; server_name ~^(?!x) ~^b; }
     server { listen gone.test:3; }
     server { listen 127.0.0.1:3; }
+    server { listen 127.0.0.1:4; server_name z.test; }
+    server { listen 127.0.0.1:4; server_name ~^(x.*)?$; }
 }`})
 	h := mustHTTP(t, s, Env{Resolve: func(string) ([]netip.Addr, error) { return nil, errors.New("no") }})
 	at := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port) }
@@ -172,6 +174,9 @@ func TestUndecided(t *testing.T) {
 	}
 	if c, err := h.Choose(at(2), "any.test"); err != nil || c.Server != h.Servers[2] {
 		t.Errorf("the only server: %v", err)
+	}
+	if c, err := h.Choose(at(4), ""); err != nil || c.Server != h.Servers[5] || c.Name != nil {
+		t.Errorf("an expression was tried for no host: %+v %v", c, err)
 	}
 	var u *UndecidedError
 	if _, err := h.Choose(at(3), "a.test"); !errors.As(err, &u) || len(u.Candidates) != 2 || u.Text != "gone.test:3" {

@@ -3,6 +3,7 @@ package conf
 import (
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Bounds of one file. nginx has none of them; configurations of people are far below.
@@ -35,6 +36,7 @@ func (f *File) errorf(at int, format string, args ...any) error {
 // is no tree: a file that is understood in part could hide a server block.
 func Parse(path, src string) (*File, error) {
 	f := &File{Path: path, Src: src}
+	f.style = sync.OnceValue(f.findStyle)
 	f.Root = &Block{File: f, Open: -1, Close: len(src)}
 	if len(src) > maxFileBytes {
 		return nil, f.errorf(0, "the file has %d bytes, more than the %d that are read", len(src), maxFileBytes)

@@ -157,10 +157,10 @@ func TestQuote(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{
+	for _, seed := range append(seeds(f), []string{
 		"", "a b;\r\n", "\ufeffserver{}", "http { server { listen 80; # x\n } }", `a "test")red;`, `a ${x}{}`, "a 'b\nc' \"d\\\"\";",
 		"x_by_lua_block { --[==[ } ]==] '}' [[}]] }", "location = /x\n# {\n{\n}", "a \x00\xff;", "a\\", "#", "#\r\n#",
-	} {
+	}...) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, src string) {

@@ -8,8 +8,8 @@ import (
 
 // translate makes a Go regular expression of one for PCRE, for host names: ASCII, in
 // lower case, without line ends. It lets through what means the same for both and
-// refuses the rest (look-around, back references, possessive and atomic groups,
-// recursion, verbs): a wrong guess would choose the wrong server block.
+// refuses the rest (look-around, back references, atomic groups, recursion, verbs; Go
+// refuses possessive quantifiers itself): a guess would choose the wrong server block.
 func translate(pattern string) (*regexp.Regexp, error) {
 	t := translator{in: pattern}
 	if err := t.run(); err != nil {
@@ -41,9 +41,6 @@ func (t *translator) copy(n int) {
 }
 
 func (t *translator) run() error {
-	if strings.HasPrefix(t.in, "(*") {
-		return t.unknown("a verb", 2)
-	}
 	for t.pos < len(t.in) {
 		c := t.in[t.pos]
 		var err error
@@ -56,8 +53,6 @@ func (t *translator) run() error {
 			err = t.class()
 		case c == '(':
 			err = t.group()
-		case c == '*' || c == '+' || c == '?':
-			err = t.quantifier(1)
 		case c == '{':
 			err = t.braces()
 		default:
@@ -74,18 +69,6 @@ func (t *translator) unknown(what string, n int) error {
 	return fmt.Errorf("it has %s, %q at byte %d, which only PCRE can evaluate", what, t.in[t.pos:min(t.pos+n, len(t.in))], t.pos+1)
 }
 
-// quantifier copies one of n bytes with its lazy mark.
-func (t *translator) quantifier(n int) error {
-	if strings.HasPrefix(t.in[t.pos+n:], "+") {
-		return t.unknown("a possessive quantifier", n+1)
-	}
-	if strings.HasPrefix(t.in[t.pos+n:], "?") {
-		n++
-	}
-	t.copy(n)
-	return nil
-}
-
 var (
 	repeat      = regexp.MustCompile(`^\{[0-9]+(,[0-9]*)?\}`)
 	maybeRepeat = regexp.MustCompile(`^\{[0-9 ]*,?[0-9 ]*\}`)
@@ -97,7 +80,8 @@ var (
 
 func (t *translator) braces() error {
 	if m := repeat.FindString(t.rest()); m != "" {
-		return t.quantifier(len(m))
+		t.copy(len(m))
+		return nil
 	}
 	if m := maybeRepeat.FindString(t.rest()); m != "" && m != "{}" {
 		return t.unknown("braces that versions of PCRE understand differently", len(m))

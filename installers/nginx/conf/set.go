@@ -91,16 +91,13 @@ type context int
 
 const (
 	plainContext context = iota // directives
-	dataContext                 // keys and values: map, geo, types
-	fixedContext                // the same, and include is a key like others
+	dataContext                 // keys and values, and include
 )
 
 func (c context) inside(name string) context {
 	switch name {
-	case "map", "geo", "types":
+	case "map", "geo", "types", "split_clients", "charset_map":
 		return dataContext
-	case "split_clients", "charset_map":
-		return fixedContext
 	}
 	return plainContext
 }
@@ -168,7 +165,7 @@ func (l *loader) walk(b *Block, c context) error {
 		}
 		var err error
 		switch {
-		case d.Name() == "include" && c != fixedContext:
+		case d.Name() == "include":
 			err = l.include(d, c)
 		case d.Block != nil:
 			err = l.walk(d.Block, c.inside(d.Name()))

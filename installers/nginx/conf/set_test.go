@@ -69,7 +69,7 @@ func TestIncludesAsNginx(t *testing.T) {
 		"srv2":                "server_name b.test;",
 		"deep/one.conf":       "include deep/two.conf;",
 		"deep/two.conf":       "# nothing\n",
-		"deep/in-folder.conf": "", "maps2.d/in-folder.conf": "",
+		"deep/in-folder.conf": "", "maps2.d/in-folder.conf": "", "maps2.d-b/in-folder.conf": "",
 		"snip": "add_header X y;",
 	}
 	for _, name := range []string{"a.conf", "m1.conf", "n.conf", "z9.conf", "12.conf", "3.conf", "é.conf", "*.conf", ".dot.conf", "x", "xy", "Z.conf", "a[b.conf", "-.conf"} {

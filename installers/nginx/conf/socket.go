@@ -66,8 +66,9 @@ func (h *HTTP) bind() {
 	}
 	for _, s := range h.Sockets {
 		h.checkNames(s)
+		tls := s.TLS()
 		for _, server := range s.Servers {
-			server.TLS = server.TLS || s.TLS()
+			server.TLS = server.TLS || tls
 		}
 	}
 }

@@ -24,6 +24,7 @@ type File struct {
 	Root *Block
 
 	words int
+	style func() style
 }
 
 // An Item stands in a block: a *Directive or a *Comment.
