@@ -14,6 +14,7 @@
 // http, server, listen, server_name, include and the certificate directives alone:
 // nginx -t is the judge of the rest.
 //
-// The package reads files and starts nothing: no processes, no network. It knows
-// nothing of certificates, journals or reloads.
+// The package reads configuration files and nothing else: no certificates, no network,
+// no processes. Writing, testing and reloading are for others. It needs the standard
+// library alone.
 package conf

@@ -8,6 +8,7 @@ import (
 // NameKind is what a name of a server block matches.
 type NameKind int
 
+// The kinds are in the order in which they are tried.
 const (
 	ExactName    NameKind = iota // www.example.org, and "" for requests without a host
 	DottedName                   // .example.org: the name and everything below

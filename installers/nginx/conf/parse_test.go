@@ -13,8 +13,8 @@ import (
 func TestCorpus(t *testing.T) {
 	dir := corpus(t)
 	files, servers := 0, 0
-	for _, name := range regularFiles(t, dir) {
-		if filepath.Ext(name) == ".pem" || strings.HasPrefix(filepath.Base(name), "naxsi-ui.conf") {
+	for _, name := range append(regularFiles(t, dir), regularFiles(t, shared(t, "golden/nginx"))...) {
+		if filepath.Ext(name) == ".pem" || filepath.Ext(name) == ".json" || strings.HasPrefix(filepath.Base(name), "naxsi-ui.conf") {
 			continue // not in nginx's language
 		}
 		b, err := os.ReadFile(name)

@@ -10,9 +10,10 @@ import (
 type Ranked struct {
 	Server *Server
 	Name   *Name
-	Kind   NameKind // RegexName also stands for one that cannot be evaluated
-	// Err says why the regular expression of Name cannot be evaluated.
-	Err error
+	// Kind is as what Name counts: a .x is exact for x.
+	Kind NameKind
+
+	err error // why the regular expression of Name cannot be evaluated
 }
 
 // Rank returns the server blocks that certbot would give a certificate for host to, best
@@ -34,7 +35,7 @@ func (h *HTTP) Rank(host string) ([]Ranked, error) {
 	known := out[:0:0]
 	var unknown []Ranked
 	for _, r := range out {
-		if r.Err != nil {
+		if r.err != nil {
 			unknown = append(unknown, r)
 		} else {
 			known = append(known, r)
@@ -44,7 +45,7 @@ func (h *HTTP) Rank(host string) ([]Ranked, error) {
 		return known, nil
 	}
 	u := unknown[0]
-	e := &UndecidedError{Host: host, Place: u.Name.Directive.Place(), Text: u.Name.Text, Err: u.Err}
+	e := &UndecidedError{Host: host, Place: u.Name.Directive.Place(), Text: u.Name.Text, Err: u.err}
 	for _, r := range out {
 		e.Candidates = append(e.Candidates, r.Server)
 	}
