@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -52,15 +53,33 @@ func seeds(f *testing.F) []string {
 	return out
 }
 
-// corpus returns the nginx folder of a fresh copy of the corpus.
+// unpacked is a copy of the corpus for all tests; TestMain removes it.
+var unpacked = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "corpus")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command("bash", filepath.Join(sharedDir(), "corpus/unpack"), dir).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("unpack the corpus: %w: %s", err, out)
+	}
+	return dir, err
+})
+
+// corpus returns the nginx folder of a copy of the corpus, to be read only.
 func corpus(t testing.TB) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "corpus")
-	if out, err := exec.Command("bash", shared(t, "corpus/unpack"), dir).CombinedOutput(); err != nil {
-		t.Fatalf("unpack the corpus: %v: %s", err, out)
+	shared(t, "corpus/unpack")
+	dir, err := unpacked()
+	if err != nil {
+		t.Fatal(err)
 	}
+	corpusUsed = dir
 	return filepath.Join(dir, "nginx")
 }
+
+// corpusUsed is what there is to remove.
+var corpusUsed string
 
 // regularFiles returns the files below a folder, links left out.
 func regularFiles(t testing.TB, dir string) []string {

@@ -19,10 +19,13 @@ type golden struct {
 	Addrs []string
 }
 
-// roots are the configurations of the corpus that certbot was asked about.
+// roots are copies of the configurations of the corpus that certbot was asked about.
 func roots(t *testing.T) map[string]string {
 	t.Helper()
-	dir := corpus(t)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(corpus(t))); err != nil {
+		t.Fatal(err)
+	}
 	out := map[string]string{
 		"unit/etc_nginx":            filepath.Join(dir, "unit/etc_nginx"),
 		"compat/great-nginx-config": filepath.Join(dir, "trees/great-nginx-config/stuff"),

@@ -22,7 +22,11 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "bring the loopback interface up:", err)
 			os.Exit(2)
 		}
-		os.Exit(m.Run())
+		code := m.Run()
+		if corpusUsed != "" {
+			os.RemoveAll(corpusUsed)
+		}
+		os.Exit(code)
 	}
 	runtime.LockOSThread() // Pdeathsig goes with the thread
 	cmd := exec.Command(os.Args[0], os.Args[1:]...)
