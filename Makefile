@@ -55,7 +55,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 soak: ## long runs: a hundred reloads under load, all fault points, fuzzing
 	EDGE_SOAK=1 $(GO) test -count=1 -timeout 30m -v -run 'TestReloadsUnderLoad' ./cmd/edge
-	EDGE_SOAK=1 EDGE_STRICT=1 $(GO) test -count=3 -timeout 60m ./acmeglue ./proxy/... ./internal/...
+	EDGE_SOAK=1 EDGE_STRICT=1 $(GO) test -count=3 -timeout 60m ./acmeglue/... ./proxy/... ./internal/...
 	@deploy/fuzz 60s
 
 docs: ## write the generated pages of docs/ anew

@@ -46,3 +46,9 @@ func (s *FileStorage) Store(_ context.Context, key string, value []byte) error {
 	}
 	return s.files.WriteFile(path, value, 0o600)
 }
+
+// Through returns the same storage with another writer. Tests of whole runs number
+// its steps together with those of others.
+func (s *FileStorage) Through(w durable.Writer) *FileStorage {
+	return &FileStorage{FileStorage: s.FileStorage, files: w}
+}

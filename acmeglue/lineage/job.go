@@ -133,7 +133,11 @@ func (t *Tree) finish(j *job) error {
 	case obsolete:
 		err = t.drop(j)
 	case err == nil:
-		err = t.w.Remove(t.jobPath(j.name))
+		if err = t.w.Remove(t.jobPath(j.name)); err != nil && !lexists(t.jobPath(j.name)) {
+			// It is done. After a power cut, the job may be there again, and is done again.
+			t.log.Warn(fmt.Sprintf("%s lineage %s: %v", j.Action, j.name, err))
+			err = nil
+		}
 	}
 	if err != nil {
 		return &PendingError{j.name, j.Action, err}

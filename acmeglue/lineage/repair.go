@@ -13,7 +13,7 @@ import (
 type Repaired struct {
 	Name     string // of the lineage
 	Text     string // what was done, for people
-	Deployed bool   // the links show another version than before: deploy hooks are due
+	Deployed bool   // the links show a version that nobody was told of: deploy hooks are due
 }
 
 // Repair brings the tree into a state that a crash of edge or certbot may have left it
@@ -97,7 +97,6 @@ func (t *Tree) repairJob(name string) ([]Repaired, error) {
 	if j == nil || err != nil {
 		return nil, err
 	}
-	before := t.newestLink(j)
 	err = t.finish(j)
 	if errors.Is(err, errObsolete) {
 		return []Repaired{{Name: name, Text: fmt.Sprintf("gave up %s that was begun: %v", what(j), errObsolete)}}, nil
@@ -105,7 +104,8 @@ func (t *Tree) repairJob(name string) ([]Repaired, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []Repaired{{Name: name, Text: "finished " + what(j) + " that was begun", Deployed: j.Action != actionDelete && before != j.Version}}, nil
+	// Whoever began it has run no hooks, even where the links were changed already.
+	return []Repaired{{Name: name, Text: "finished " + what(j) + " that was begun", Deployed: j.Action != actionDelete}}, nil
 }
 
 func what(j *job) string {

@@ -64,7 +64,7 @@ func (s *Steward) accountsAt(ctx context.Context, o *certbotcli.Options) (*accou
 }
 
 func (s *Steward) accountStore(o *certbotcli.Options) (*accounts.Store, error) {
-	return accounts.Open(o.ConfigDir, o.Server, accounts.Options{Account: o.Account, KeySize: o.RSAKeySize, Now: s.o.Now, Log: s.o.Log})
+	return accounts.Open(o.ConfigDir, o.Server, accounts.Options{Account: o.Account, KeySize: o.RSAKeySize, Durable: s.o.Durable, Now: s.o.Now, Log: s.o.Log})
 }
 
 func (s *Steward) chooseAccount(ctx context.Context, list []accounts.Info) (string, error) {

@@ -17,6 +17,7 @@ import (
 	"edge/acmeglue/lineage"
 	"edge/internal/certbotcli"
 	"edge/internal/display"
+	"edge/internal/durable"
 )
 
 // Options are what a Steward needs of its surroundings. Tree, Display, Storage
@@ -53,6 +54,10 @@ type Options struct {
 
 	// Preflight is for tests: where a CA comes to, and how names resolve.
 	Preflight authenticator.PreflightOptions
+
+	// Durable writes accounts. Tests count its steps; the tree and the storage have
+	// writers of their own.
+	Durable durable.Writer
 
 	Now   func() time.Time
 	Rand  func() float64 // uniform in [0, 1)
