@@ -100,7 +100,11 @@ func (c *client) notParsed(err error, env certbotcli.Env) int {
 		fmt.Fprint(c.stderr, usage.Text())
 		return exitUsage
 	}
-	fmt.Fprintln(c.stderr, err)
+	says := err.Error()
+	if !c.asCertbot {
+		says = "edge: " + says
+	}
+	fmt.Fprintln(c.stderr, display.Clean(says))
 	return exitFailed
 }
 
@@ -241,7 +245,7 @@ func (c *client) lock(ctx context.Context) (func() error, error) {
 	var busy *flock.BusyError
 	switch {
 	case errors.As(err, &busy) && c.asCertbot:
-		return nil, errors.New("Another instance of Certbot is already running.") //nolint:staticcheck // certbot's text
+		return nil, certbotText("Another instance of Certbot is already running.")
 	case errors.Is(err, os.ErrPermission):
 		return nil, &runlog.DirError{Err: err}
 	}
@@ -312,3 +316,8 @@ func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
 }
+
+// certbotText is one of certbot's messages.
+type certbotText string
+
+func (t certbotText) Error() string { return string(t) }

@@ -135,8 +135,10 @@ func (tr *tree) files() []string {
 		case strings.HasPrefix(rel, "logs/letsencrypt.log."):
 			return nil
 		}
-		if empty, err := os.ReadDir(path); d.IsDir() && err == nil && len(empty) == 0 && strings.HasPrefix(rel, "config/accounts/") {
-			return nil // certbot makes it when it looks for accounts
+		if d.IsDir() && strings.HasPrefix(rel, "config/accounts/") {
+			if found, _ := filepath.Glob(filepath.Join(path, "*/*/regr.json")); len(found) == 0 && strings.Count(rel, "/") == 2 {
+				return fs.SkipDir // certbot makes it when it looks for accounts
+			}
 		}
 		info, err := d.Info()
 		if err != nil {
