@@ -25,6 +25,9 @@ func (m *Manager) dressLocked(ctx context.Context, s *slot) {
 		}
 		return
 	}
+	if l.served == nil && s.held != nil && s.held.validAt(m.now()) {
+		return // until something is put, the host keeps what it had
+	}
 	// A certificate that edge obtained for the host itself, before the configuration
 	// named a lineage, is better than none.
 	if own := m.find(ctx, s.id.Value, &Plan{}); own != nil && own.validAt(m.now()) {
