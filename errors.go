@@ -39,6 +39,9 @@ type IssueError struct {
 }
 
 func (e *IssueError) Error() string {
+	if e.Name == "" { // about an account, or all that the CA does
+		return fmt.Sprintf("CA %s: %s: %v", e.CA, e.Reason, e.Err)
+	}
 	if e.CA == "" {
 		return fmt.Sprintf("certificate for %s: %s: %v", e.Name, e.Reason, e.Err)
 	}

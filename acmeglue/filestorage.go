@@ -38,6 +38,12 @@ func OpenFileStorage(dir string) (*FileStorage, error) {
 	return &FileStorage{FileStorage: certmagic.FileStorage{Path: dir}}, nil
 }
 
+// ReadFileStorage is the storage in dir for those who only read: nothing is made, and
+// a folder that is not there is an empty one.
+func ReadFileStorage(dir string) *FileStorage {
+	return &FileStorage{FileStorage: certmagic.FileStorage{Path: dir}}
+}
+
 // Store implements certmagic.Storage.
 func (s *FileStorage) Store(_ context.Context, key string, value []byte) error {
 	path := s.Filename(key)

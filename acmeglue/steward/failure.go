@@ -27,7 +27,19 @@ func (s *Steward) explain(j *job, err error) error {
 		}
 		return &unableError{says, err}
 	}
-	return err
+	return clearer(err)
+}
+
+// clearer says in words for people what it means that there is no ACME where ACME
+// was expected: a page of a proxy, or a URL that is another one's.
+func clearer(err error) error {
+	_, kind, is := strings.Cut(err.Error(), "response Content-Type is ")
+	if !is {
+		return err
+	}
+	kind, _, _ = strings.Cut(kind, " ")
+	return &unableError{fmt.Sprintf("what answers is no ACME server: %s came in the place of JSON. "+
+		"Is --server the URL of the CA's directory, and is there a proxy or a portal in between? (%v)", kind, err), err}
 }
 
 // whoFailed is the name in the report of failed challenges.

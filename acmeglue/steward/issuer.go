@@ -104,8 +104,11 @@ func (s *Steward) makeIssuer(o *certbotcli.Options, store acmeglue.AccountStore)
 	options := acmeglue.IssuerOptions{
 		Directory: o.Server, Email: o.Email, Roots: s.rootsOf(o.Server),
 		Authenticator: nobody{}, BeforeAnswer: s.beforeAnswer(o),
-		Storage: s.o.Storage, Accounts: store, NoRegister: true, Backoff: acmeglue.NewBackoffStore(s.o.Storage),
+		Accounts: store, NoRegister: true,
 		IssuanceTimeout: o.IssuanceTimeout, UserAgent: s.userAgent(o), Log: s.o.Log, Now: s.o.Now,
+	}
+	if s.o.Storage != nil {
+		options.Storage, options.Backoff = s.o.Storage, acmeglue.NewBackoffStore(s.o.Storage)
 	}
 	if o.EABKID != "" && o.EABHMACKey != "" {
 		options.EAB = &acmeglue.EAB{KID: o.EABKID, HMAC: o.EABHMACKey, Alg: o.EABHMACAlg}
@@ -184,7 +187,7 @@ func (s *Steward) registerOnce(ctx context.Context, o *certbotcli.Options, store
 		if p, ok := acmeglue.ProblemOf(err); ok {
 			return &unableError{fmt.Sprintf("Unable to register an account with ACME server. Error returned by the ACME server: %s", p.Detail), err}
 		}
-		return &unableError{fmt.Sprintf("Unable to register an account with ACME server. %v", err), err}
+		return &unableError{fmt.Sprintf("Unable to register an account with ACME server. %v", clearer(err)), err}
 	}
 	i, err := s.makeIssuer(o, store)
 	if err != nil {

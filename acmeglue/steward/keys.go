@@ -35,10 +35,15 @@ func curveName(c elliptic.Curve) string {
 	return "secp256r1"
 }
 
+// longestRSA is the largest RSA key that is made, in bits.
+const longestRSA = 8192
+
 // keyFor is the key of a new certificate: a type for the usual kinds, so that an
 // order that was left behind can be gone on with, else a key.
 func keyFor(o *certbotcli.Options) (acmeglue.KeyType, crypto.Signer, error) {
 	switch {
+	case o.KeyType == "rsa" && (o.RSAKeySize < 2048 || o.RSAKeySize > longestRSA):
+		return "", nil, text(fmt.Sprintf("Unsupported RSA key length: %d", o.RSAKeySize))
 	case o.KeyType == "rsa" && o.RSAKeySize == 2048:
 		return acmeglue.RSA2048, nil, nil
 	case o.KeyType == "rsa" && o.RSAKeySize == 4096:

@@ -43,7 +43,9 @@ func (s *Steward) wanted(ctx context.Context, o *certbotcli.Options) (wish, erro
 		}
 		o.Domains = w.names
 	}
-	return w, nil
+	// Before hooks are run and the CA is asked.
+	_, err := identifiers(w.names)
+	return w, err
 }
 
 // checkDomain is the first look at a name that somebody typed.
@@ -73,7 +75,7 @@ func (s *Steward) decide(ctx context.Context, o *certbotcli.Options, w wish) (ac
 	}
 	l := s.find(w.name)
 	if l == nil {
-		return issueNew, nil, nil
+		return issueNew, nil, edge.CheckLineageName(w.name) // not after it was issued
 	}
 	have, err := l.Names()
 	if err != nil {

@@ -38,3 +38,6 @@ func (s *Steward) Repair(ctx context.Context, o *certbotcli.Options) error {
 	}
 	return nil
 }
+
+// updateSymlinks is the verb: Repair, which has run already, is all there is to it.
+func (s *Steward) updateSymlinks(context.Context, *certbotcli.Options) error { return nil }

@@ -20,7 +20,7 @@ import (
 	"edge/internal/durable"
 )
 
-// Options are what a Steward needs of its surroundings. Tree, Display, Storage
+// Options are what a Steward needs of its surroundings. Tree, Display
 // and Hooks have to be set.
 type Options struct {
 	Tree    *lineage.Tree
@@ -29,7 +29,7 @@ type Options struct {
 
 	// Storage has what is edge's own and certbot does not know: unfinished orders,
 	// back-off, what CAs said about renewals. It is a folder that only the owner of
-	// the tree can read.
+	// the tree can read. Nil: nothing is kept, which is for those who only read.
 	Storage *acmeglue.FileStorage
 
 	Hooks      Hooks
@@ -120,7 +120,10 @@ func New(ctx context.Context, o Options) *Steward {
 	if o.Sleep == nil {
 		o.Sleep = sleep
 	}
-	c, err := loadCache(ctx, o.Storage)
+	c, err := &cache{known: map[string]answers{}}, error(nil)
+	if o.Storage != nil {
+		c, err = loadCache(ctx, o.Storage)
+	}
 	if err != nil {
 		o.Log.Warn("what CAs said about renewals cannot be read; they are asked again", "error", err)
 	}
@@ -145,7 +148,7 @@ func (s *Steward) Run(ctx context.Context, o *certbotcli.Options) error {
 		"run": s.run, "certonly": s.certonly, "renew": s.renew, "install": s.install, "enhance": s.enhance,
 		"certificates": s.certificates, "delete": s.remove, "revoke": s.revoke, "rollback": s.rollback,
 		"reconfigure": s.reconfigure, "register": s.register, "update_account": s.updateAccount,
-		"unregister": s.unregister, "show_account": s.showAccount, "plugins": s.plugins,
+		"unregister": s.unregister, "show_account": s.showAccount, "plugins": s.plugins, "update_symlinks": s.updateSymlinks,
 		HooksTest: s.testHooks, AccountRollover: s.rollover,
 	}
 	verb, ok := verbs[o.Verb]

@@ -211,6 +211,7 @@ func (c *client) prepare(ctx context.Context, reads bool) (unlock func() error, 
 		mode os.FileMode
 	}{{c.o.LogsDir, 0o700}, {c.o.ConfigDir, 0o755}, {c.o.WorkDir, 0o755}} {
 		if err := runlog.MakeDir(d.path, d.mode, c.o.StrictPerms); err != nil {
+			c.openTemporaryLog()
 			return nil, err
 		}
 	}
@@ -223,13 +224,22 @@ func (c *client) prepare(ctx context.Context, reads bool) (unlock func() error, 
 		Dir: c.o.LogsDir, MaxBackups: c.o.MaxLogBackups, Verbosity: c.o.VerboseCount, Quiet: c.o.Quiet, Stderr: c.stderr,
 	})
 	if err != nil {
-		return nil, errors.Join(err, c.log.Close(), unlock())
+		return nil, errors.Join(err, unlock())
 	}
+	c.log.Redactor.Hide(c.o.EABHMACKey)
 	c.logger = c.log.Logger()
 	c.logger.Debug(fmt.Sprintf("edge version: %s", versionOf()))
 	c.logger.Debug(fmt.Sprintf("Arguments: %q", c.args))
 	c.openDisplay()
 	return unlock, nil
+}
+
+// openTemporaryLog gives a run that cannot use its folders a log all the same.
+func (c *client) openTemporaryLog() {
+	var err error
+	if c.log, err = runlog.Open(runlog.Options{Verbosity: c.o.VerboseCount, Quiet: true, Stderr: c.stderr}); err == nil {
+		c.logger = c.log.Logger()
+	}
 }
 
 // lock takes certbot's locks in its order. Called as certbot, it does not wait.
@@ -282,7 +292,7 @@ func (c *client) hookFolder(kind string) string {
 // options are what a Steward gets of this process.
 func (c *client) options(ctx context.Context) (steward.Options, func(), error) {
 	none := func() {}
-	storage, err := acmeglue.OpenFileStorage(filepath.Join(c.o.WorkDir, "edge"))
+	storage, err := c.storage()
 	if err != nil {
 		return steward.Options{}, none, err
 	}
@@ -308,6 +318,16 @@ func (c *client) options(ctx context.Context) (steward.Options, func(), error) {
 		return o, none, err
 	}
 	return o, closeDoor, nil
+}
+
+// storage is where edge keeps what certbot does not know. Who only reads may not be
+// allowed to write there.
+func (c *client) storage() (*acmeglue.FileStorage, error) {
+	dir := filepath.Join(c.o.WorkDir, "edge")
+	if readsOnly(c.o.Verb) {
+		return acmeglue.ReadFileStorage(dir), nil
+	}
+	return acmeglue.OpenFileStorage(dir)
 }
 
 func versionOf() string { return strings.TrimPrefix(version, "v") }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,4 +80,32 @@ func completeFlags(_ *cobra.Command, _ []string, typed string) ([]string, cobra.
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// verbFirst puts the verb in front where flags come before it, as certbot allows:
+// edge -n certonly.
+func verbFirst(args []string) []string {
+	if len(args) == 0 || !strings.HasPrefix(args[0], "-") || args[0] == "-h" || args[0] == "--help" {
+		return args
+	}
+	for n, a := range args {
+		if slices.ContainsFunc(certbotcli.Verbs(), func(v certbotcli.Verb) bool { return v.Name == a }) {
+			return slices.Concat([]string{a}, args[:n], args[n+1:])
+		}
+	}
+	return args
+}
+
+// knownVerb refuses what is no verb whatever flags follow it, which cobra would
+// complain about first.
+func knownVerb(root *cobra.Command, args []string) error {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") || strings.HasPrefix(args[0], "__") {
+		return nil // a flag of edge's own, or cobra's completion
+	}
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	if cmd, _, err := root.Find(args[:1]); err == nil && cmd != root {
+		return nil
+	}
+	return unknownVerb(root, args[:1])
 }

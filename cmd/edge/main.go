@@ -51,6 +51,10 @@ func (e *exitError) Unwrap() error { return e.err }
 // run is main without the process: arguments in, exit code out.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot(stdout, stderr)
+	args = verbFirst(args)
+	if err := knownVerb(root, args); err != nil {
+		return report(err, stderr)
+	}
 	root.SetArgs(args)
 	return report(root.ExecuteContext(ctx), stderr)
 }
