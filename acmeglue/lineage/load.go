@@ -46,27 +46,28 @@ func (t *Tree) Load(name string) (*Lineage, error) {
 	if l.archive, _, err = c.path("archive_dir"); err != nil {
 		return nil, broken("error parsing "+path, err)
 	}
-	if problem := l.readLinks(); problem != "" {
-		return nil, broken(problem, nil)
+	if problem, err := l.readLinks(); problem != "" {
+		return nil, broken(problem, err)
 	}
 	l.settleArchive()
 	return l, nil
 }
 
-// readLinks finds out where the links point to.
-func (l *Lineage) readLinks() (problem string) {
+// readLinks finds out where the links point to. The problem is in certbot's words,
+// the cause in the system's: who is not root learns that he may not look.
+func (l *Lineage) readLinks() (problem string, cause error) {
 	for i := range l.links {
 		path := l.links[i].path
 		target, err := linkTarget(path)
 		if err != nil {
-			return "expected " + path + " to be a symlink"
+			return "expected " + path + " to be a symlink", err
 		}
-		if !exists(target) {
-			return "target " + target + " of symlink " + path + " does not exist"
+		if _, err := os.Stat(target); err != nil {
+			return "target " + target + " of symlink " + path + " does not exist", err
 		}
 		l.links[i].target = target
 	}
-	return ""
+	return "", nil
 }
 
 // settleArchive finds the archive folder of files that do not name one: those of

@@ -59,7 +59,7 @@ func (s *Steward) certificates(ctx context.Context, o *certbotcli.Options) error
 		if e.err != nil {
 			conf := s.o.Tree.ConfPath(all[n].Name)
 			s.o.Log.Warn(fmt.Sprintf("Renewal configuration file %s produced an unexpected error: %v. Skipping.", conf, e.err))
-			list.Invalid = append(list.Invalid, Invalid{conf, e.err.Error()})
+			list.Invalid = append(list.Invalid, Invalid{conf, detail(e.err)})
 			continue
 		}
 		readable = true
@@ -73,8 +73,22 @@ func (s *Steward) certificates(ctx context.Context, o *certbotcli.Options) error
 		}
 		return s.printJSON(list)
 	}
+	if !s.o.AsCertbot {
+		for n := range list.Invalid { // certbot has the reasons in its log alone
+			list.Invalid[n].Conf += "\n    " + list.Invalid[n].Error
+		}
+	}
 	s.o.Display.Listing(list.text(readable, o.CertName != "" || len(o.Domains)+len(o.IPs) > 0, s.o.Now()))
 	return nil
+}
+
+// detail is an error about a lineage with its cause, where that says more.
+func detail(err error) string {
+	var broken *lineage.BrokenError
+	if errors.As(err, &broken) && broken.Err != nil && broken.Err.Error() != broken.Problem {
+		return broken.Detail()
+	}
+	return err.Error()
 }
 
 // entries are the lineages to look at. Called as certbot, that is all of them, since

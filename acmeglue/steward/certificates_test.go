@@ -56,6 +56,9 @@ func TestCertificatesOfOne(t *testing.T) {
 			if got := strings.Contains(out, "broken.conf"); got != (c.invalid != "") {
 				t.Errorf("the broken one is named: %v", got)
 			}
+			if got, want := strings.Contains(out, "no such file or directory"), c.invalid != "" && !c.asCertbot; got != want {
+				t.Errorf("the reason is shown: %v", got)
+			}
 			if strings.Count(out, "INVALID: REVOKED") != len(strings.Fields(c.want)) || answer.asked != c.asked {
 				t.Errorf("%d questions, want %d", answer.asked, c.asked)
 			}
