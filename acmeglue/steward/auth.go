@@ -25,6 +25,10 @@ func (s *Steward) authenticator(ctx context.Context, o *certbotcli.Options, name
 	}
 	switch o.Authenticator {
 	case doorName:
+		if asked := o.IsSet("edge") || o.IsSet("authenticator"); !asked && !s.doorAnswers(ctx) {
+			// The renewal of a lineage while the door is away: certbot would do this, too.
+			return s.standaloneFor(o, sni)
+		}
 		if s.o.Door == nil {
 			return nil, fmt.Errorf("the authenticator edge needs a front door on this machine; start it with edge serve, or name its socket with --admin")
 		}

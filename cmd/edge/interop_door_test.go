@@ -1,0 +1,131 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"edge/internal/edgetest"
+)
+
+// beside is a certbot tree on the machine of a door: the same CA looks at the
+// door's ports.
+func (r *rig) beside() *tree {
+	r.t.Helper()
+	tr := &tree{t: r.t, root: r.t.TempDir(), ca: r.ca, http: r.http}
+	tr.write("ca.pem", string(r.ca.ServerRoots()), 0o644)
+	return tr
+}
+
+// ask runs edge with the door's socket.
+func (tr *tree) ask(r *rig, line string) outcome {
+	tr.t.Helper()
+	return tr.must("edge", append(strings.Fields(line), "--no-preflight", "--no-random-sleep-on-renew", "--admin", filepath.Join(r.dir, "admin.sock"))...)
+}
+
+const elsewhere = "  - hosts: [plain.example.test]\n    tls: off\n    proxy: BACKEND\n"
+
+// Without another word, edge certonly obtains by the door that has the ports. Its
+// lineage is one of standalone for certbot, which renews it where the door is away.
+func TestDoorIsTheDefault(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, edgetest.CAOptions{}, nil)
+	r.configure(elsewhere)
+	r.start()
+	tr := r.beside()
+	tr.ask(r, "certonly -n --agree-tos -m a@example.org -d d.example.test")
+	conf := tr.conf("d.example.test.conf")
+	for _, want := range []string{"[renewalparams]\n", "\nauthenticator = standalone\n", "\n[edge]\nauthenticator = edge\n"} {
+		if !strings.Contains(conf, want) {
+			t.Errorf("no %q in\n%s", want, conf)
+		}
+	}
+	if strings.Count(conf, "authenticator = ") != 2 {
+		t.Errorf("more authenticators:\n%s", conf)
+	}
+	r.stop()
+	tr.must(debians, strings.Fields("renew --force-renewal --no-random-sleep-on-renew --http-01-port PORT")...)
+	if v := tr.version("d.example.test"); v != "2" {
+		t.Errorf("certbot's renewal: version %s", v)
+	}
+	r.start()
+	tr.ask(r, "renew --force-renewal")
+	if v := tr.version("d.example.test"); v != "3" {
+		t.Errorf("edge's renewal: version %s", v)
+	}
+}
+
+// What certbot obtained on the door's port by itself renews while the door has it.
+func TestStandaloneBesideDoor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, edgetest.CAOptions{}, nil)
+	tr := r.beside()
+	tr.must(debians, strings.Fields("certonly -n --agree-tos -m a@example.org --standalone --http-01-port PORT -d s.example.test")...)
+	before := tr.conf("s.example.test.conf")
+	r.configure(elsewhere)
+	r.start()
+	tr.ask(r, "renew --force-renewal")
+	if v := tr.version("s.example.test"); v != "2" {
+		t.Errorf("version %s", v)
+	}
+	after := tr.conf("s.example.test.conf")
+	for _, line := range strings.Split(before, "\n") {
+		if strings.Contains(line, "=") && !strings.HasPrefix(line, "version") && !strings.Contains(after, line+"\n") {
+			t.Errorf("%q is no longer in\n%s", line, after)
+		}
+	}
+}
+
+// current waits until a name is served with what a lineage has, for a second at most.
+func (r *rig) current(host string, tr *tree, name string) {
+	r.t.Helper()
+	want := tr.leafOf(name).SerialNumber
+	deadline := time.Now().Add(time.Second)
+	for {
+		leaf, err := r.handshake(host)
+		if err == nil && leaf.SerialNumber.Cmp(want) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("%s is not served with the leaf of %s within a second: %v", host, name, err)
+		}
+	}
+}
+
+// A site with tls: {lineage: NAME} serves what the client obtained at once, after a
+// restart, and where it was down meanwhile, after the next run.
+func TestDoorServesWhatTheClientObtains(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, edgetest.CAOptions{}, nil)
+	r.configure(lineageSite)
+	r.start()
+	tr := r.beside()
+	const both = "-d app.example.test -d www.app.example.test"
+	tr.ask(r, "certonly -n --agree-tos -m a@example.org --cert-name app "+both)
+	r.current("www.app.example.test", tr, "app")
+	tr.ask(r, "renew --force-renewal")
+	r.current("app.example.test", tr, "app")
+	r.stop()
+	r.start()
+	r.current("app.example.test", tr, "app")
+	r.stop()
+	old := tr.leafOf("app").SerialNumber
+	const without = "renew --force-renewal --http-01-port PORT --preferred-challenges http"
+	if out := tr.run("edge", append(strings.Fields(without), "--edge", "--no-preflight", "--no-random-sleep-on-renew")...); out.code != 1 || !strings.Contains(out.stderr, "start it with edge serve") {
+		t.Errorf("by a door that is down: exit status %d\n%s", out.code, out.stderr)
+	}
+	tr.ask(r, without)
+	if v := tr.version("app"); v != "3" {
+		t.Fatalf("renewed without the door: version %s", v)
+	}
+	r.start()
+	if leaf, err := r.handshake("app.example.test"); err != nil || leaf.SerialNumber.Cmp(old) != 0 {
+		t.Errorf("before anybody told the door: %v", err)
+	}
+	tr.ask(r, "renew")
+	if v := tr.version("app"); v != "3" {
+		t.Errorf("what is not due was renewed: version %s", v)
+	}
+	r.current("app.example.test", tr, "app")
+}
