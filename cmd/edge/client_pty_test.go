@@ -1,0 +1,319 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"edge/internal/edgetest"
+)
+
+// person sits at a pseudo-terminal on which edge runs.
+type person struct {
+	t      *testing.T
+	master *os.File
+	cmd    *exec.Cmd
+
+	mu    sync.Mutex
+	seen  strings.Builder
+	read  int           // of what was seen, bytes that were waited for
+	more  chan struct{} // has a token when there is more to see
+	ended chan struct{} // closed when the terminal is
+}
+
+// sit starts edge on a terminal of its own.
+func (tr *tree) sit(args ...string) *person {
+	tr.t.Helper()
+	master, slave := openPTY(tr.t)
+	p := &person{t: tr.t, master: master, cmd: tr.command("edge", args...), more: make(chan struct{}, 1), ended: make(chan struct{})}
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = slave, slave, slave
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	err := p.cmd.Start()
+	slave.Close()
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	go p.watch()
+	tr.t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+		master.Close()
+		<-p.ended
+	})
+	return p
+}
+
+func openPTY(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := master.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n uint32
+	var errs [2]error
+	err = c.Control(func(fd uintptr) {
+		errs[0] = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0)
+		n, errs[1] = unix.IoctlGetUint32(int(fd), unix.TIOCGPTN)
+	})
+	if err := errors.Join(err, errs[0], errs[1]); err != nil {
+		t.Fatal(err)
+	}
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return master, slave
+}
+
+func (p *person) watch() {
+	defer close(p.ended)
+	b := make([]byte, 4096)
+	for {
+		n, err := p.master.Read(b)
+		p.mu.Lock()
+		p.seen.Write(b[:n])
+		p.mu.Unlock()
+		select {
+		case p.more <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *person) screen() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.ReplaceAll(p.seen.String(), "\r\n", "\n")
+}
+
+// sees waits until a text is on the screen, after all that was waited for before.
+func (p *person) sees(text string) *person {
+	p.t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		screen := p.screen()
+		if n := strings.Index(screen[p.read:], text); n >= 0 {
+			p.read += n + len(text)
+			return p
+		}
+		select {
+		case <-p.more:
+		case <-p.ended:
+			if !strings.Contains(p.screen()[p.read:], text) {
+				p.t.Fatalf("edge ended without %q; the screen shows\n%s", text, p.screen())
+			}
+		case <-deadline:
+			p.t.Fatalf("never seen: %q; the screen shows\n%s", text, p.screen())
+		}
+	}
+}
+
+func (p *person) types(keys string) *person {
+	p.t.Helper()
+	if _, err := io.WriteString(p.master, keys); err != nil {
+		p.t.Fatal(err)
+	}
+	return p
+}
+
+// leaves waits for the end of edge.
+func (p *person) leaves(code int) string {
+	p.t.Helper()
+	<-p.ended // or the timeout of the tests
+	if err := p.cmd.Wait(); p.cmd.ProcessState == nil {
+		p.t.Fatal(err)
+	}
+	if got := p.cmd.ProcessState.ExitCode(); got != code {
+		p.t.Errorf("%v: exit status %d, want %d; the screen shows\n%s", p.cmd.Args[1:], got, code, p.screen())
+	}
+	return p.screen()
+}
+
+const ctrlC = "\x03"
+
+// From nothing to a certificate: how, who, the terms, and which names. What makes no
+// sense is asked again.
+func TestPersonObtains(t *testing.T) {
+	tr := newTree(t, edgetest.CAOptions{})
+	p := tr.sit("certonly", "--no-preflight", "--http-01-port", "PORT")
+	p.sees("How would you like to authenticate with the ACME CA?").sees("3: ").sees("(standalone)").sees("(press 'c' to cancel): ").types("9\r")
+	p.sees("(press 'c' to cancel): ").types("3\r")
+	p.sees("Enter email address").types("nonsense\r")
+	p.sees("Enter email address").types("a@example.org\r")
+	p.sees("Please read the Terms of Service at").sees("(Y)es/(N)o: ").types("y\r")
+	p.sees("Account registered.")
+	p.sees("Please enter the domain name(s)").types("http://a.example.test\r")
+	p.sees("was not valid:").sees("re-enter the names?").sees("(Y)es/(N)o: ").types("y\r")
+	p.sees("Please enter the domain name(s)").types("a.example.test, b.example.test\r")
+	p.sees("Requesting a certificate for a.example.test and b.example.test")
+	p.sees("Successfully received certificate.")
+	p.leaves(0)
+	if out := tr.must("edge", "certificates"); !strings.Contains(out.stdout, "Domains: a.example.test b.example.test\n") {
+		t.Errorf("listed: %s", out.stdout)
+	}
+	// Who does not agree to the terms gets no account.
+	other := newTree(t, edgetest.CAOptions{})
+	p = other.sit("certonly", "--standalone", "-m", "a@example.org", "-d", "a.example.test")
+	p.sees("(Y)es/(N)o: ").types("n\r")
+	p.leaves(1)
+	if n := other.ca.Accounts(); n != 0 {
+		t.Errorf("%d accounts", n)
+	}
+}
+
+// What is there already is not replaced or deleted without a question.
+func TestPersonConfirms(t *testing.T) {
+	tr := newTree(t, edgetest.CAOptions{})
+	standalone := strings.Fields("certonly --standalone --http-01-port PORT --no-preflight")
+	with := func(args ...string) []string { return append(append([]string{}, standalone...), args...) }
+	tr.must("edge", with("-n", "--agree-tos", "-m", "a@example.org", "-d", "a.example.test")...)
+	orders := func(want int) {
+		t.Helper()
+		if got := tr.ca.Orders(); got != want {
+			t.Errorf("%d orders, want %d", got, want)
+		}
+	}
+
+	p := tr.sit(with("-d", "a.example.test", "-d", "b.example.test")...)
+	p.sees("It contains these names: a.example.test").sees("(E)xpand/(C)ancel: ").types("c\r").sees("--duplicate")
+	p.leaves(1)
+	orders(1)
+	p = tr.sit(with("-d", "a.example.test", "-d", "b.example.test")...)
+	p.sees("(E)xpand/(C)ancel: ").types("e\r").sees("Successfully received certificate.")
+	p.leaves(0)
+	orders(2)
+
+	p = tr.sit(with("-d", "a.example.test", "-d", "b.example.test")...)
+	p.sees("exactly the same domains").sees("1: Keep").sees("2: Renew").sees("(press 'c' to cancel): ").types("1\r").sees("no action taken")
+	p.leaves(0)
+	orders(2)
+	p = tr.sit(with("-d", "a.example.test", "-d", "b.example.test")...)
+	p.sees("2: Renew").sees("(press 'c' to cancel): ").types("2\r").sees("Successfully received certificate.")
+	p.leaves(0)
+	orders(3)
+
+	p = tr.sit(with("--cert-name", "a.example.test", "-d", "c.example.test")...)
+	p.sees("+ c.example.test").sees("- a.example.test").sees("(U)pdate certificate/(C)ancel: ").types("c\r")
+	p.leaves(1)
+	orders(3)
+	p = tr.sit(with("-d", "a.example.test", "-d", "b.example.test", "--key-type", "rsa")...)
+	p.sees("key type to RSA?").sees("(U)pdate key type/(K)eep existing key type: ").types("k\r").sees("Please provide both --cert-name and --key-type")
+	p.leaves(1)
+	orders(3)
+
+	name := tr.path("config", "live", "a.example.test")
+	p = tr.sit("revoke", "--cert-name", "a.example.test")
+	p.sees("Would you like to delete the certificate(s) you just revoked").sees("(Y)es (recommended)/(N)o: ").types("n\r").sees("successfully revoked")
+	p.leaves(0)
+	if _, err := os.Stat(name); err != nil {
+		t.Errorf("deleted without a yes: %v", err)
+	}
+	p = tr.sit("delete", "--cert-name", "a.example.test")
+	p.sees("* a.example.test").sees("(Y)es/(N)o: ").types("n\r")
+	p.leaves(0)
+	if _, err := os.Stat(name); err != nil {
+		t.Errorf("deleted without a yes: %v", err)
+	}
+	p = tr.sit("delete")
+	p.sees("Which certificate(s) would you like to delete?").sees("1: a.example.test").types("1\r")
+	p.sees("(Y)es/(N)o: ").types("y\r").sees("Deleted all files relating to certificate a.example.test.")
+	p.leaves(0)
+	if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("not deleted: %v", err)
+	}
+}
+
+// Ctrl-C ends a question and the run; what was begun is cleaned up.
+func TestPersonInterrupts(t *testing.T) {
+	tr := newTree(t, edgetest.CAOptions{})
+	p := tr.sit("certonly", "--standalone", "--http-01-port", "PORT", "--no-preflight")
+	p.sees("Enter email address").types("half" + ctrlC)
+	p.leaves(1)
+	tr.must("edge", "register", "-n", "--agree-tos", "-m", "a@example.org")
+
+	// While the challenges are there to be looked at.
+	p = tr.sit(strings.Fields("certonly --webroot -w ROOT/web --no-preflight --debug-challenges -d a.example.test")...)
+	p.sees("Challenges loaded.").sees("Press Enter to Continue")
+	if found, err := filepath.Glob(tr.path("web/.well-known/acme-challenge/*")); err != nil || len(found) != 1 {
+		t.Errorf("challenges in the webroot: %v, %v", found, err)
+	}
+	p.types(ctrlC)
+	p.leaves(1)
+	if found, err := filepath.Glob(tr.path("web/.well-known")); err != nil || len(found) > 0 {
+		t.Errorf("left in the webroot: %v, %v", found, err)
+	}
+	p = tr.sit(strings.Fields("certonly --standalone --http-01-port PORT --no-preflight --debug-challenges -d a.example.test")...)
+	p.sees("Press Enter to Continue").types(ctrlC)
+	p.leaves(1)
+	if l, err := net.Listen("tcp", tr.http); err != nil {
+		t.Errorf("the port is taken still: %v", err)
+	} else {
+		l.Close()
+	}
+	for _, dir := range []string{"config", "work", "logs"} {
+		if _, err := os.Stat(tr.path(dir, ".certbot.lock")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the lock of %s was left: %v", dir, err)
+		}
+	}
+	for _, pattern := range []string{"config/live/*", "config/archive/*", "config/renewal/*"} {
+		if found, err := filepath.Glob(tr.path(pattern)); err != nil || len(found) > 0 {
+			t.Errorf("half a lineage: %v, %v", found, err)
+		}
+	}
+	// The same once more takes up the order, and ends well.
+	p = tr.sit(strings.Fields("certonly --standalone --http-01-port PORT --no-preflight --debug-challenges -d a.example.test")...)
+	p.sees("Press Enter to Continue").types("\r").sees("Successfully received certificate.")
+	p.leaves(0)
+	if n := tr.ca.Orders(); n > 2 {
+		t.Errorf("%d orders", n)
+	}
+}
+
+// With -n nobody is asked, even at a terminal; the flag that is missing is named.
+func TestNobodyIsAsked(t *testing.T) {
+	fresh, tr := newTree(t, edgetest.CAOptions{}), newTree(t, edgetest.CAOptions{})
+	tr.must("edge", strings.Fields(order+"--agree-tos -m a@example.org -d a.example.test")...)
+	for _, c := range []struct {
+		tr   *tree
+		line string
+		flag string
+	}{
+		{fresh, "register -n", "--email"},
+		{fresh, "register -n -m a@example.org", "--agree-tos"},
+		{fresh, order + "-d a.example.test", "--email"},
+		{tr, "certonly -n -d b.example.test", "specify a plugin on the command line"},
+		{tr, order, "--domains"},
+		{tr, order + "-d a.example.test -d b.example.test", "--expand"},
+		{tr, "certonly -n --webroot -d b.example.test", "--webroot-path"},
+		{tr, "certonly -n --manual -d b.example.test", "--manual-auth-hook"},
+		{tr, "delete -n", "--cert-name"},
+		{tr, "update_account -n", "--email"},
+	} {
+		p := c.tr.sit(strings.Fields(c.line)...)
+		if screen := p.leaves(1); !strings.Contains(screen, c.flag) {
+			t.Errorf("%s: does not name %s:\n%s", c.line, c.flag, screen)
+		}
+	}
+	if n := tr.ca.Orders(); n != 1 {
+		t.Errorf("%d orders", n)
+	}
+	tr.sit("delete", "-n", "--cert-name", "a.example.test").leaves(0)
+}
