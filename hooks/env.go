@@ -85,9 +85,10 @@ func environment(base []string, add map[string]string) (env []string, tidy func(
 			_ = os.RemoveAll(dir) // in the temporary folder: somebody else tidies up too
 		}
 	}
+	remove := tidy // a return of an error has made tidy nil when this runs
 	defer func() {
 		if err != nil {
-			tidy()
+			remove()
 		}
 	}()
 	for _, name := range names {
