@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"edge"
 	"edge/acmeglue"
 	"edge/acmeglue/authenticator"
 	"edge/acmeglue/lineage"
@@ -239,40 +238,4 @@ func (s *Steward) save(j *job, issued *acmeglue.Issued, key crypto.Signer) (*lin
 	}
 	_, err = j.l.Renew(options)
 	return j.l, err
-}
-
-// toDoor gives the front door a lineage that one of its sites uses. A door that
-// is down gets it from the next renew.
-func (s *Steward) toDoor(ctx context.Context, l *lineage.Lineage) error {
-	if !s.doorAnswers(ctx) {
-		return nil
-	}
-	wants, err := s.o.Door.Lineages(ctx)
-	if err != nil {
-		s.o.Log.Warn("the front door does not say which lineages it serves", "error", err)
-		return nil
-	}
-	for _, w := range wants {
-		if w.Name == l.Name() {
-			return s.put(ctx, l, w)
-		}
-	}
-	return nil
-}
-
-// put gives the door a lineage unless it has just this version of it.
-func (s *Steward) put(ctx context.Context, l *lineage.Lineage, has edge.LineageStatus) error {
-	c, err := certificateOf(l)
-	if err != nil || c.leaf == has.SHA256 {
-		return err
-	}
-	key, err := l.Read(lineage.PrivKey)
-	if err != nil {
-		return err
-	}
-	if err := s.o.Door.PutLineage(ctx, l.Name(), edge.Bundle{Chain: c.chain, Key: key}); err != nil {
-		return fmt.Errorf("give lineage %s to the front door: %w; the next renew tries again", l.Name(), err)
-	}
-	s.o.Log.Info("the front door serves the lineage", "lineage", l.Name())
-	return nil
 }

@@ -95,6 +95,7 @@ type Hooks interface {
 type Steward struct {
 	o     Options
 	cache *cache
+	door  doorView
 
 	report edge.StewardReport
 
