@@ -1,11 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -196,4 +202,100 @@ func (tr *tree) sameListing(lineages int) string {
 		tr.t.Errorf("edge certificates:\n%s", edges)
 	}
 	return own
+}
+
+// While certbot works, edge waits and says for whom; under certbot's name it gives
+// up as certbot does; and who only looks need not wait.
+func TestCertbotIsAtWork(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, edgetest.CAOptions{})
+	asked, answer := make(chan struct{}, 1), make(chan struct{})
+	finish := sync.OnceFunc(func() { close(answer) })
+	t.Cleanup(finish)
+	tr.ca.Fault(func(http.ResponseWriter, *http.Request) bool {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-answer
+		return false
+	})
+	theirs := tr.command(debians, strings.Fields("register -n --agree-tos -m a@example.org")...)
+	if err := theirs.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- theirs.Wait() }()
+	select {
+	case <-asked:
+	case err := <-exited:
+		t.Fatalf("certbot ended before it asked the CA: %v", err)
+	}
+
+	const obtain = "certonly -n --agree-tos -m a@example.org --standalone --http-01-port PORT -d l.example.test"
+	if out := tr.run(ours, strings.Fields(obtain)...); out.code != 1 || !strings.Contains(out.stderr, "Another instance of Certbot is already running.") {
+		t.Errorf("as certbot: exit status %d\n%s", out.code, out.stderr)
+	}
+	if out := tr.must("edge", "certificates"); !strings.Contains(out.stdout, "No certificates found.") {
+		t.Errorf("certificates: %s", out.stdout)
+	}
+	if out := tr.run("edge", append(strings.Fields(obtain), "--lock-timeout", "0")...); out.code != 1 || !strings.Contains(out.stderr, fmt.Sprintf("process %d", theirs.Process.Pid)) {
+		t.Errorf("without waiting: exit status %d\n%s", out.code, out.stderr)
+	}
+	own := tr.command("edge", append(strings.Fields(obtain), "--no-preflight")...)
+	stderr, err := own.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := own.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := bufio.NewReader(stderr)
+	line, err := said.ReadString('\n')
+	if want := fmt.Sprintf("process %d", theirs.Process.Pid); err != nil || !strings.Contains(line, "waiting up to") || !strings.Contains(line, want) {
+		t.Errorf("the first words are %q %v, want %q", line, err, want)
+	}
+	finish()
+	rest, err := io.ReadAll(said)
+	if err := errorsOf(err, own.Wait()); err != nil {
+		t.Errorf("after the wait: %v\n%s", err, rest)
+	}
+	if err := <-exited; err != nil {
+		t.Errorf("certbot: %v", err)
+	}
+	if n := tr.ca.Accounts(); n != 1 {
+		t.Errorf("%d accounts: edge did not see the one that it waited for", n)
+	}
+	tr.sameListing(1)
+}
+
+// A CA that has had enough is left alone for as long as it says, by later runs, too.
+func TestCAHasHadEnough(t *testing.T) {
+	t.Parallel()
+	for program, code := range map[string]int{"edge": exitTryLater, ours: exitFailed} {
+		tr := newTree(t, edgetest.CAOptions{})
+		tr.must(program, "register", "-n", "--agree-tos", "-m", "a@example.org")
+		var orders atomic.Int64
+		tr.ca.Fault(func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.Contains(r.URL.Path, "order") {
+				return false
+			}
+			orders.Add(1)
+			w.Header().Set("Retry-After", "3600")
+			return answer("", "application/problem+json", 429, `{"type":"urn:ietf:params:acme:error:rateLimited","detail":"too many of these"}`)(w, r)
+		})
+		args := strings.Fields("certonly -n --standalone --http-01-port PORT -d a.example.test")
+		if program == "edge" {
+			args = append(args, "--no-preflight")
+		}
+		for n := range 2 {
+			out := tr.run(program, args...)
+			if out.code != code || !strings.Contains(out.stderr, "too many of these") {
+				t.Errorf("%s, run %d: exit status %d, want %d\n%s", program, n, out.code, code, out.stderr)
+			}
+			if orders.Load() != 1 {
+				t.Errorf("%s, run %d: the CA was asked for %d orders", program, n, orders.Load())
+			}
+		}
+	}
 }
