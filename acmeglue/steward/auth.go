@@ -57,6 +57,16 @@ func (s *Steward) authenticator(ctx context.Context, o *certbotcli.Options, name
 // authenticatorOf does what the configuration of the front door says: by the door
 // while it runs, on its ports while it does not, and by DNS.
 func (s *Steward) authenticatorOf(c *Configured, o *certbotcli.Options, sni bool) (acmeglue.Authenticator, error) {
+	// In the options, the ports come into the renewal file, too: certbot needs them.
+	if c.HTTPPort != 0 && !o.IsSet("http01_port") {
+		o.HTTP01Port = c.HTTPPort
+	}
+	if c.TLSPort != 0 && !o.IsSet("tls_alpn_01_port") {
+		o.TLSALPN01Port = c.TLSPort
+	}
+	if c.TLSPort != 0 && !o.IsSet("tls_sni_01_port") {
+		o.TLSSNI01Port = c.TLSPort
+	}
 	door, err := s.standaloneFor(o, sni)
 	if err != nil || c.DNS == nil {
 		return door, err

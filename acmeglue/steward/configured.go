@@ -23,6 +23,9 @@ type Configured struct {
 	KeyType    string               // "" or as acmeglue.KeyType
 	Email      string
 	CAs        []ConfiguredCA // tried in order
+
+	// The front door's ports, where CAs are answered also while it is down; 0: certbot's.
+	HTTPPort, TLSPort int
 }
 
 // ConfiguredCA is one CA of it.

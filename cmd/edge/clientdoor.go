@@ -5,8 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"edge"
 	"edge/acmeglue/steward"
@@ -124,6 +127,7 @@ func (c *client) configured() ([]steward.Configured, error) {
 		x := steward.Configured{
 			Name: w.Name, Hosts: w.Hosts, Challenges: challengeTypes(cfg.ACME.Challenges), KeyType: cfg.ACME.KeyType,
 			Email: cfg.ACME.Email, DNS: dnsOptions(cfg.ACME.DNS),
+			HTTPPort: portOf(cfg.Listen.HTTP), TLSPort: portOf(cfg.Listen.HTTPS),
 		}
 		if w.Challenges != nil {
 			x.Challenges = challengeTypes(w.Challenges)
@@ -144,6 +148,20 @@ func (c *client) configured() ([]steward.Configured, error) {
 		list = append(list, x)
 	}
 	return list, nil
+}
+
+// portOf is the first port that is written out: 0 where sockets come from elsewhere.
+func portOf(addresses []string) int {
+	for _, a := range addresses {
+		_, port, err := net.SplitHostPort(a)
+		if err != nil || strings.HasPrefix(a, "fd:") {
+			continue
+		}
+		if n, err := strconv.Atoi(port); err == nil {
+			return n
+		}
+	}
+	return 0
 }
 
 func configuredCAs(cas []config.CA, profile string) ([]steward.ConfiguredCA, error) {

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/x509"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -128,4 +131,82 @@ func TestDoorServesWhatTheClientObtains(t *testing.T) {
 		t.Errorf("what is not due was renewed: version %s", v)
 	}
 	r.current("app.example.test", tr, "app")
+}
+
+// wants writes a configuration that edge believes in: nobody else can change it. It
+// has certificates, and a door on the ports where the CA looks.
+func (r *rig) wants(dir, certificates string) string {
+	r.t.Helper()
+	conf := filepath.Join(dir, "edge.yaml")
+	err := errorsOf(
+		os.WriteFile(filepath.Join(dir, "ca.pem"), r.ca.ServerRoots(), 0o644),
+		os.WriteFile(conf, fmt.Appendf(nil, `version: 1
+listen: {http: ["%s"], https: ["%s"]}
+acme:
+  email: ops@example.org
+  agree_tos: true
+  ca: [{directory: "%s", roots: [ca.pem]}]
+certificates:
+%s`, r.http, r.https, r.ca.URL(), certificates), 0o644))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return conf
+}
+
+// What the configuration wants is obtained where it is missing, and obtained again
+// where its hosts are others now; by the door or, where that is down, on its ports.
+func TestCertificatesOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp(".", "trusted") // nothing below /tmp is trusted
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if dir, err = filepath.Abs(dir); err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, edgetest.CAOptions{}, nil)
+	r.configure(elsewhere)
+	r.start()
+	tr := r.beside()
+	renewed := func(version, hosts string) {
+		t.Helper()
+		for range 2 { // the second time, all is as it should be
+			tr.ask(r, "renew -n --edge-config "+filepath.Join(dir, "edge.yaml"))
+			if v, names := tr.version("mail"), strings.Join(tr.leafOf("mail").DNSNames, " "); v != version || names != hosts {
+				t.Fatalf("version %s for %s, want %s for %s", v, names, version, hosts)
+			}
+		}
+	}
+	r.wants(dir, "  - {name: mail, hosts: [mail.example.test]}\n")
+	renewed("1", "mail.example.test")
+	r.wants(dir, "  - {name: mail, hosts: [imap.example.test, mail.example.test], key_type: rsa2048}\n")
+	renewed("2", "imap.example.test mail.example.test")
+	if alg := tr.leafOf("mail").PublicKeyAlgorithm; alg != x509.RSA {
+		t.Errorf("a key of %v", alg)
+	}
+	r.stop()
+	conf := r.wants(dir, "  - {name: mail, hosts: [mail.example.test]}\n  - {name: other, hosts: [other.example.test]}\n")
+	renewed("3", "mail.example.test")
+	if n := r.ca.Orders(); n != 4 {
+		t.Errorf("%d orders for four certificates", n)
+	}
+	// For certbot, they are lineages as any other.
+	tr.must(debians, strings.Fields("renew --force-renewal --no-random-sleep-on-renew --cert-name other")...)
+	tr.sameListing(2)
+
+	if err := os.Chmod(conf, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	out := tr.run("edge", "renew", "--edge-config", conf)
+	if out.code != 1 || !strings.Contains(out.stderr, "edge: certificates of the configuration: "+conf) || !strings.Contains(out.stderr, "chmod") {
+		t.Errorf("a configuration that others can write: exit status %d\n%s", out.code, out.stderr)
+	}
+	// certbot knows of no such thing.
+	tr.must(ours, "renew")
 }
