@@ -166,7 +166,7 @@ func (s *Steward) describeOne(ctx context.Context, o *certbotcli.Options, e line
 	}
 	if !leaf.NotAfter.After(s.o.Now()) {
 		out.Problems = append(out.Problems, "EXPIRED")
-	} else if s.revoked(ctx, l) {
+	} else if s.revoked(ctx, l, leaf) {
 		out.Problems = append(out.Problems, "REVOKED")
 	}
 	out.Valid = len(out.Problems) == 0
@@ -174,12 +174,18 @@ func (s *Steward) describeOne(ctx context.Context, o *certbotcli.Options, e line
 }
 
 // revoked asks the responder, or remembers its answer.
-func (s *Steward) revoked(ctx context.Context, l *lineage.Lineage) bool {
+func (s *Steward) revoked(ctx context.Context, l *lineage.Lineage, leaf *x509.Certificate) bool {
+	if len(leaf.OCSPServer) == 0 {
+		return false
+	}
+	known := s.cache.get(certificate{name: l.Name(), leaf: sha256Of(leaf.Raw)})
+	if known.Revoked || fresh(known.AskResponder, s.o.Now()) {
+		return known.Revoked
+	}
 	c, err := certificateOf(l)
 	if err != nil {
 		return false
 	}
-	known := s.cache.get(c)
 	s.askResponder(ctx, c, &known)
 	return known.Revoked
 }

@@ -49,6 +49,9 @@ func unquote(s string) string {
 
 // parseValue reads what stands behind "=" in one line: not a value in triple quotes.
 func parseValue(text string) (v Value, remark string, ok bool) {
+	if text != "" && !strings.ContainsAny(text, `'",#`+spaceChars) {
+		return String(text), "", true // nearly all are like that, and a tree has thousands
+	}
 	m := valueText.FindStringSubmatchIndex(text)
 	if m == nil {
 		return v, "", false
