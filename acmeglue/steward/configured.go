@@ -12,6 +12,7 @@ import (
 	"edge/acmeglue"
 	"edge/acmeglue/lineage"
 	"edge/internal/certbotcli"
+	"edge/internal/configobj"
 )
 
 // Configured is a lineage that the front door's configuration wants.
@@ -35,12 +36,38 @@ type ConfiguredCA struct {
 	Roots                              *x509.CertPool
 }
 
+// configuredKey marks, in the section [edge] of a renewal file, what the
+// configuration asked for: else nobody could tell that it no longer does.
+const configuredKey = "configured"
+
+// paramsFor are what the renewal file of a job has to say, with that mark.
+func (s *Steward) paramsFor(j *job) (*lineage.Params, error) {
+	p := paramsOf(j.o)
+	marked := s.configuredFor(j.lineageName()) != nil
+	if j.l != nil && !marked {
+		before, err := j.l.Params()
+		if err != nil {
+			return nil, err
+		}
+		_, marked = before.Edge.Get(configuredKey)
+	}
+	if marked {
+		p.Edge = append(p.Edge, lineage.Param{Key: configuredKey, Value: configobj.String("True")})
+	}
+	return p, nil
+}
+
 // configure obtains the lineages of the configuration that are missing, or whose
-// names have changed, and says which of an earlier configuration are no longer in
-// it. What is there and fits is renewed as any other.
-func (p *pass) configure(ctx context.Context) {
+// names have changed, and returns what became of them. What is there and fits is
+// renewed as any other. With --cert-name, the others are let be.
+func (p *pass) configure(ctx context.Context) []result {
 	s := p.s
+	s.trustConfigured()
+	var results []result
 	for _, c := range s.o.Configured {
+		if p.o.CertName != "" && p.o.CertName != c.Name {
+			continue
+		}
 		l := s.find(c.Name)
 		if l == nil && s.o.Tree.Exists(c.Name) {
 			continue // broken: renew says so
@@ -50,8 +77,39 @@ func (p *pass) configure(ctx context.Context) {
 				continue
 			}
 		}
-		r := p.obtainConfigured(ctx, c, l)
-		p.results = append(p.results, r)
+		results = append(results, p.obtainConfigured(ctx, c, l))
+	}
+	return results
+}
+
+// trustConfigured has the CAs of the configuration verified by the roots that are
+// named there, also for lineages that came from them and are renewed.
+func (s *Steward) trustConfigured() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.o.Configured {
+		for _, ca := range c.CAs {
+			if ca.Roots != nil {
+				s.roots[ca.Directory] = ca.Roots
+			}
+		}
+	}
+}
+
+// sayUnlisted names the lineages that an earlier configuration asked for, and this
+// one does not. They stay, and are renewed: somebody may use them.
+func (s *Steward) sayUnlisted(names []string) {
+	if s.o.Configured == nil {
+		return
+	}
+	for _, name := range names {
+		l := s.find(name)
+		if l == nil || s.configuredFor(name) != nil {
+			continue
+		}
+		if p, err := l.Params(); err == nil && p.Edge.String(configuredKey) != "" {
+			s.notify("%[1]s is no longer in certificates of the configuration. It stays, and is renewed; edge delete --cert-name %[1]s deletes it.", name)
+		}
 	}
 }
 
@@ -87,6 +145,13 @@ func (p *pass) obtainConfigured(ctx context.Context, c Configured, l *lineage.Li
 // configuredJob has the options that a command line would have had.
 func (s *Steward) configuredJob(o *certbotcli.Options, c Configured, ca ConfiguredCA, l *lineage.Lineage) (*job, error) {
 	own := o.Clone()
+	if l != nil {
+		// What the configuration says nothing about, such as hooks, stays.
+		var err error
+		if own, err = withSaved(o, l); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.o.Tree.ConfPath(c.Name), err)
+		}
+	}
 	own.CertName, own.Domains, own.IPs = c.Name, nil, nil
 	for _, h := range c.Hosts {
 		id, err := edge.ParseIdentifier(h)
@@ -100,7 +165,7 @@ func (s *Steward) configuredJob(o *certbotcli.Options, c Configured, ca Configur
 		}
 	}
 	own.Server, own.Account = ca.Directory, ""
-	own.RequiredProf, own.PreferredChain = ca.Profile, ca.PreferredChain
+	own.RequiredProf, own.PreferredProf, own.PreferredChain = ca.Profile, "", ca.PreferredChain
 	own.EABKID, own.EABHMACKey = ca.EABKID, ca.EABHMAC
 	own.Email, own.RegisterUnsafelyWithoutEmail, own.AgreeTOS = c.Email, c.Email == "", true // acme.agree_tos was checked
 	own.Authenticator = doorName
@@ -120,11 +185,6 @@ func (s *Steward) configuredJob(o *certbotcli.Options, c Configured, ca Configur
 	default:
 		return nil, fmt.Errorf("key type %q is not known", kind)
 	}
-	s.mu.Lock()
-	if ca.Roots != nil {
-		s.roots[ca.Directory] = ca.Roots
-	}
-	s.mu.Unlock()
 	return &job{o: own, l: l, name: c.Name, names: c.Hosts, to: s.o.Display}, nil
 }
 

@@ -226,13 +226,17 @@ func (s *Steward) save(j *job, issued *acmeglue.Issued, key crypto.Signer) (*lin
 	if err != nil {
 		return nil, err
 	}
+	params, err := s.paramsFor(j)
+	if err != nil {
+		return nil, err
+	}
 	if j.l == nil {
 		return s.o.Tree.Create(lineage.CreateOptions{
-			Name: j.lineageName(), Chain: issued.Chain, Key: pem, Params: paramsOf(j.o), KeyMode: j.o.KeyMode, KeyGroup: j.o.KeyGroup,
+			Name: j.lineageName(), Chain: issued.Chain, Key: pem, Params: params, KeyMode: j.o.KeyMode, KeyGroup: j.o.KeyGroup,
 		})
 	}
 	reused := j.o.ReuseKey && !j.o.NewKey
-	options := lineage.RenewOptions{Chain: issued.Chain, Params: paramsOf(j.o)}
+	options := lineage.RenewOptions{Chain: issued.Chain, Params: params}
 	if !reused {
 		options.Key = pem
 	}

@@ -45,7 +45,10 @@ func (s *Steward) reconfigure(ctx context.Context, o *certbotcli.Options) error 
 	if err != nil {
 		return err
 	}
-	after := paramsOf(j.o)
+	after, err := s.paramsFor(j)
+	if err != nil {
+		return err
+	}
 	if reflect.DeepEqual(before.Renewal, after.Renewal) && reflect.DeepEqual(emptyIsNil(before.Edge), emptyIsNil(after.Edge)) {
 		s.notify("\nNo changes were made to the renewal configuration.")
 		return nil

@@ -53,15 +53,26 @@ func (s *Steward) renew(ctx context.Context, o *certbotcli.Options) error {
 		return err
 	}
 	if o.CertName != "" {
-		if !s.o.Tree.Exists(o.CertName) {
+		switch {
+		case s.o.Tree.Exists(o.CertName):
+			names = []string{o.CertName}
+		case s.configuredFor(o.CertName) != nil:
+			names = nil // configure obtains it
+		default:
 			return text(fmt.Sprintf("No certificate found with name %s (expected %s).", o.CertName, s.o.Tree.ConfPath(o.CertName)))
 		}
-		names = []string{o.CertName}
 	}
-	p := &pass{s: s, o: o, paused: make(chan struct{}, 1), results: make([]result, len(names))}
+	p := &pass{s: s, o: o, paused: make(chan struct{}, 1)}
 	p.paused <- struct{}{}
-	p.configure(ctx)
+	configured := p.configure(ctx)
+	// Where the new names of a lineage cannot be had, it is renewed with the old ones.
+	names = slices.DeleteFunc(names, func(name string) bool {
+		return slices.ContainsFunc(configured, func(r result) bool { return r.name == name && r.err == nil })
+	})
+	p.results = make([]result, len(names))
 	p.all(ctx, names)
+	p.results = append(configured, p.results...)
+	s.sayUnlisted(names)
 	var renewed, failed []string
 	for _, r := range p.results {
 		switch {
@@ -387,7 +398,16 @@ func (s *Steward) addReport(r edge.LineageReport, l *lineage.Lineage) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.report.Lineages = append(s.report.Lineages, r)
+	n := slices.IndexFunc(s.report.Lineages, func(was edge.LineageReport) bool { return was.Name == r.Name })
+	switch {
+	case n < 0:
+		s.report.Lineages = append(s.report.Lineages, r)
+	case s.report.Lineages[n].Result == edge.ResultFailed:
+		// Renewed with the names it had: those that the configuration wants failed.
+		s.report.Lineages[n].NotBefore, s.report.Lineages[n].NotAfter = r.NotBefore, r.NotAfter
+	default:
+		s.report.Lineages[n] = r
+	}
 }
 
 func reasonOf(err error) edge.Reason {

@@ -46,7 +46,7 @@ type Options struct {
 	Terminal bool      // somebody sits at In
 
 	// Configured are the lineages that the front door's configuration wants; renew
-	// obtains what is missing of them.
+	// obtains what is missing of them. Nil: there is no configuration.
 	Configured []Configured
 
 	Roots *x509.CertPool // of ACME servers; nil: the system's

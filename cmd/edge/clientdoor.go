@@ -122,7 +122,7 @@ func (c *client) configured() ([]steward.Configured, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificates of the configuration: %w", err)
 	}
-	var list []steward.Configured
+	list := []steward.Configured{} // nil would be: there is no configuration
 	for _, w := range cfg.Certificates {
 		x := steward.Configured{
 			Name: w.Name, Hosts: w.Hosts, Challenges: challengeTypes(cfg.ACME.Challenges), KeyType: cfg.ACME.KeyType,

@@ -158,18 +158,7 @@ certificates:
 // where its hosts are others now; by the door or, where that is down, on its ports.
 func TestCertificatesOfTheConfiguration(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp(".", "trusted") // nothing below /tmp is trusted
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if dir, err = filepath.Abs(dir); err != nil {
-		t.Fatal(err)
-	}
+	dir := trusted(t)
 	r := newRig(t, edgetest.CAOptions{}, nil)
 	r.configure(elsewhere)
 	r.start()

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"edge/internal/edgetest"
+)
+
+// trusted is a folder of the test that only its user and root can write, which
+// nothing below /tmp is.
+func trusted(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(".", "trusted")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if dir, err = filepath.Abs(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// refuse has the CA refuse orders for a name.
+func (r *rig) refuse(name string) {
+	r.ca.Fault(func(w http.ResponseWriter, req *http.Request) bool {
+		raw, err := io.ReadAll(req.Body)
+		req.Body = io.NopCloser(strings.NewReader(string(raw)))
+		var jws struct{ Payload string }
+		if err != nil || json.Unmarshal(raw, &jws) != nil {
+			return false
+		}
+		payload, err := base64.RawURLEncoding.DecodeString(jws.Payload)
+		if err != nil || !strings.Contains(string(payload), name) {
+			return false
+		}
+		return answer("", "application/problem+json", 400, `{"type":"urn:ietf:params:acme:error:rejectedIdentifier","detail":"not for you"}`)(w, req)
+	})
+}
+
+// What leaves the configuration stays in the tree, and edge says so at each run;
+// changes keep what the configuration says nothing about, and one that fails does
+// not keep the certificate from being renewed.
+func TestCertificatesNoLongerConfigured(t *testing.T) {
+	t.Parallel()
+	dir := trusted(t)
+	r := newRig(t, edgetest.CAOptions{}, nil)
+	r.configure(lineageSite)
+	r.start()
+	tr := r.beside()
+	tr.extras = []string{"REQUESTS_CA_BUNDLE="} // the configuration has the roots
+	tr.write("deploy", "#!/bin/sh\necho \"$RENEWED_DOMAINS\" >> "+tr.path("deployed")+"\n", 0o755)
+	renew := func(flags, certificates string) outcome {
+		t.Helper()
+		return tr.ask(r, "renew -n "+flags+" --edge-config "+r.wants(dir, certificates))
+	}
+	versions := func(app, mail string) {
+		t.Helper()
+		if a, m := tr.version("app"), tr.version("mail"); a != app || m != mail {
+			t.Fatalf("app has version %s and mail %s, want %s and %s", a, m, app, mail)
+		}
+	}
+	const (
+		app    = "  - {name: app, hosts: [app.example.test, www.app.example.test]}\n"
+		mail   = "  - {name: mail, hosts: [mail.example.test]}\n"
+		mails  = "  - {name: mail, hosts: [mail.example.test, imap.example.test]}\n"
+		broken = "  - {name: mail, hosts: [mail.example.test, broken.example.test]}\n"
+		gone   = "app is no longer in certificates of the configuration."
+	)
+	renew("--deploy-hook ROOT/deploy", app+mail)
+	versions("1", "1")
+	r.current("www.app.example.test", tr, "app")
+	for _, name := range []string{"app.conf", "mail.conf"} {
+		if conf := tr.conf(name); !strings.Contains(conf, "\nconfigured = True\n") || !strings.Contains(conf, "[renewalparams]\n") || !strings.Contains(conf, "\nauthenticator = standalone\n") {
+			t.Errorf("%s:\n%s", name, conf)
+		}
+	}
+	if out := renew("", app+mail); strings.Contains(out.stdout, "no longer") || !strings.Contains(out.stdout, "No renewals were attempted.") {
+		t.Errorf("nothing to do:\n%s", out.stdout)
+	}
+
+	if out := renew("", mails); !strings.Contains(out.stdout, gone) || strings.Contains(out.stdout, "mail is no longer") {
+		t.Errorf("one is no longer listed:\n%s", out.stdout)
+	}
+	versions("1", "2")
+	if got := strings.Join(tr.leafOf("mail").DNSNames, " "); got != "mail.example.test imap.example.test" {
+		t.Errorf("mail is for %s", got)
+	}
+	if raw, err := os.ReadFile(tr.path("deployed")); err != nil || strings.Count(string(raw), "\n") != 3 || !strings.Contains(string(raw), "imap.example.test") {
+		t.Errorf("deploy hooks: %q %v", raw, err)
+	}
+
+	// By name, also what is missing, and nothing else.
+	renew("--cert-name other", app+mail+"  - {name: other, hosts: [other.example.test]}\n")
+	versions("1", "2")
+	tr.version("other")
+	// A renewal of what is no longer listed keeps the mark.
+	renew("--force-renewal --cert-name app", mails)
+	versions("2", "2")
+	r.current("app.example.test", tr, "app")
+	if out := renew("--cert-name app", mails); !strings.Contains(out.stdout, gone) {
+		t.Errorf("after the renewal:\n%s", out.stdout)
+	}
+
+	r.refuse("broken.example.test")
+	args := strings.Fields("renew -n --force-renewal --no-random-sleep-on-renew --no-preflight --cert-name mail --admin " + r.dir + "/admin.sock --edge-config " + r.wants(dir, broken))
+	out := tr.run("edge", args...)
+	versions("2", "3")
+	if out.code != 1 || !strings.Contains(out.stderr, "not for you") || !strings.Contains(out.stdout+out.stderr, "Failed to renew certificate mail") {
+		t.Errorf("a host that the CA refuses: exit status %d\n%s%s", out.code, out.stdout, out.stderr)
+	}
+}
