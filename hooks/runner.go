@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Kind names what a hook is for, as certbot does in its texts.
@@ -150,9 +152,14 @@ func (r *Runner) Run(ctx context.Context, c Command) (Result, error) {
 	if err := cmd.Start(); err != nil {
 		return fail(err)
 	}
-	stop := r.watch(ctx, cmd.Process.Pid)
+	ended := make(chan struct{})
+	watched := r.watch(ctx, cmd.Process.Pid, ended)
+	// The watch is over when the hook is: while we wait for output of a daemon
+	// that it left behind, neither Timeout nor ctx may cost that its life.
+	awaitExit(cmd.Process.Pid)
+	close(ended)
 	err = cmd.Wait()
-	cause := stop()
+	cause := <-watched
 	res.Duration = time.Since(start)
 	res.Stdout, res.Stderr = stdout.String(), stderr.String()
 	res.Truncated = stdout.more || stderr.more
@@ -175,10 +182,10 @@ func (r *Runner) Run(ctx context.Context, c Command) (Result, error) {
 
 var errTimeout = errors.New("timeout")
 
-// watch stops the session of pid when ctx or the time ends. The function that it
-// returns ends the watch and says why the hook was stopped, or nil.
-func (r *Runner) watch(ctx context.Context, pid int) (stop func() error) {
-	ended, watched := make(chan struct{}), make(chan error, 1)
+// watch stops the session of pid when ctx or the time ends before ended is
+// closed. The channel that it returns then has why, or nil.
+func (r *Runner) watch(ctx context.Context, pid int, ended <-chan struct{}) <-chan error {
+	watched := make(chan error, 1)
 	go func() {
 		var timeout <-chan time.Time
 		if r.Timeout > 0 {
@@ -189,12 +196,16 @@ func (r *Runner) watch(ctx context.Context, pid int) (stop func() error) {
 		var cause error
 		select {
 		case <-ended:
-			watched <- nil
-			return
 		case <-ctx.Done():
 			cause = context.Cause(ctx)
 		case <-timeout:
 			cause = errTimeout
+		}
+		select {
+		case <-ended: // at the same time: it was not us
+			watched <- nil
+			return
+		default:
 		}
 		kill(pid, syscall.SIGTERM)
 		// The hook may end before its children have, which need the grace as well.
@@ -207,9 +218,12 @@ func (r *Runner) watch(ctx context.Context, pid int) (stop func() error) {
 		kill(pid, syscall.SIGKILL)
 		watched <- cause
 	}()
-	return func() error {
-		close(ended)
-		return <-watched
+	return watched
+}
+
+// awaitExit returns when a child has ended, and leaves its status to Wait.
+func awaitExit(pid int) {
+	for errors.Is(unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
 	}
 }
 
