@@ -161,11 +161,15 @@ func (s *Session) Err() error {
 func (s *Session) exclusively(ctx context.Context, f func() []error) error {
 	var err error
 	select {
-	case s.turn <- struct{}{}:
-		err = errors.Join(f()...)
-		<-s.turn
-	case <-ctx.Done():
-		err = fmt.Errorf("wait for the hooks of other lineages: %w", context.Cause(ctx))
+	case s.turn <- struct{}{}: // even where ctx has ended: each hook then says so by name
+		err = s.use(f)
+	default:
+		select {
+		case s.turn <- struct{}{}:
+			err = s.use(f)
+		case <-ctx.Done():
+			err = fmt.Errorf("wait for the hooks of other lineages: %w", context.Cause(ctx))
+		}
 	}
 	if err != nil {
 		s.mu.Lock()
@@ -173,6 +177,12 @@ func (s *Session) exclusively(ctx context.Context, f func() []error) error {
 		s.mu.Unlock()
 	}
 	return err
+}
+
+// use calls f in a turn that was taken, and ends the turn.
+func (s *Session) use(f func() []error) error {
+	defer func() { <-s.turn }()
+	return errors.Join(f()...)
 }
 
 func (s *Session) run(ctx context.Context, c Command, env map[string]string) error {
