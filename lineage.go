@@ -38,12 +38,13 @@ func CheckLineageName(name string) error {
 
 // LineageStatus is what the front door has of a lineage that sites of its
 // configuration use. SHA256, Names and NotAfter are those of the leaf that is
-// stored, and zero where none was put yet.
+// stored, ChainSHA256 is that of all its chain; zero where none was put yet.
 type LineageStatus struct {
-	Name      string    `json:"name"`
-	SHA256    string    `json:"sha256,omitempty"` // of the leaf in DER form, hexadecimal
-	Names     []string  `json:"names,omitempty"`  // subject alternative names
-	NotAfter  time.Time `json:"not_after,omitzero"`
-	Sites     []string  `json:"sites"`               // that use it, by the name of each
-	Uncovered []string  `json:"uncovered,omitempty"` // their hosts that the certificate is not for
+	Name        string    `json:"name"`
+	SHA256      string    `json:"sha256,omitempty"`       // of the leaf in DER form, hexadecimal
+	ChainSHA256 string    `json:"chain_sha256,omitempty"` // of leaf and intermediates in DER form, one after the other
+	Names       []string  `json:"names,omitempty"`        // subject alternative names
+	NotAfter    time.Time `json:"not_after,omitzero"`
+	Sites       []string  `json:"sites"`               // that use it, by the name of each
+	Uncovered   []string  `json:"uncovered,omitempty"` // their hosts that the certificate is not for
 }

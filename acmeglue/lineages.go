@@ -2,6 +2,7 @@ package acmeglue
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -165,6 +166,8 @@ func (m *Manager) lineageStatus(name string, slots []*slot) edge.LineageStatus {
 	l := m.lineages.get(m.ctx, name)
 	if h := l.stored; h != nil {
 		st.SHA256, st.Names, st.NotAfter = hex.EncodeToString(h.sum[:]), h.names, h.notAfter
+		chain := sha256.Sum256(slices.Concat(h.served.Certificate.Certificate...))
+		st.ChainSHA256 = hex.EncodeToString(chain[:])
 	}
 	if l.served != nil {
 		for _, s := range slots {

@@ -2,6 +2,9 @@ package steward
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"sync"
 	"time"
@@ -50,21 +53,37 @@ func (s *Steward) toDoor(ctx context.Context, l *lineage.Lineage) error {
 	if !wanted {
 		return nil
 	}
-	c, err := certificateOf(l)
-	if err != nil || c.leaf == has.SHA256 {
+	chain, err := l.Read(lineage.FullChain)
+	if err != nil {
 		return err
+	}
+	sum := chainSum(chain)
+	if sum == has.ChainSHA256 {
+		return nil
 	}
 	key, err := l.Read(lineage.PrivKey)
 	if err != nil {
 		return err
 	}
-	if err := s.o.Door.PutLineage(ctx, l.Name(), edge.Bundle{Chain: c.chain, Key: key}); err != nil {
+	if err := s.o.Door.PutLineage(ctx, l.Name(), edge.Bundle{Chain: chain, Key: key}); err != nil {
 		return fmt.Errorf("give lineage %s to the front door: %w; the next renew tries again", l.Name(), err)
 	}
 	s.door.mu.Lock()
 	defer s.door.mu.Unlock()
-	has.SHA256 = c.leaf
+	has.ChainSHA256 = sum
 	s.door.wants[l.Name()] = has
 	s.o.Log.Info("the front door serves the lineage", "lineage", l.Name())
 	return nil
+}
+
+// chainSum is what the door says of a chain that it has (edge.LineageStatus): of the
+// whole chain, since people mend one with the leaf that they have.
+func chainSum(chain []byte) string {
+	h := sha256.New()
+	for block, rest := pem.Decode(chain); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			h.Write(block.Bytes)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }

@@ -66,7 +66,7 @@ func TestToDoor(t *testing.T) {
 	}
 	r.now = r.now.Add(doorBelieved + 1)
 	door.wants = append(door.wants, edge.LineageStatus{Name: "n4"})
-	door.wants[0].SHA256 = s.door.wants["n3"].SHA256
+	door.wants[0].ChainSHA256 = s.door.wants["n3"].ChainSHA256
 	give(2, 2)
 	r.now = r.now.Add(-2 * doorBelieved) // the clock was set back
 	door.down = true
