@@ -14,7 +14,7 @@ import (
 func TestTimeout(t *testing.T) {
 	var shown Result
 	r := &Runner{Timeout: 50 * time.Millisecond, Output: func(res Result) { shown = res }}
-	o := get(t, "the end of the hook", start(t.Context(), r, Command{Kind: Deploy, Shell: "cat " + fifo(t)}))
+	o := get(t, "the end of the hook", start(t.Context(), r, Command{Kind: Deploy, Shell: "exec cat " + fifo(t)}))
 	f := failed(t, o.err)
 	if !o.res.TimedOut || !shown.TimedOut || !f.Result.TimedOut || o.res.ExitCode != -15 || o.res.Duration < r.Timeout {
 		t.Errorf("result is %+v", o.res)
