@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/x509"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,17 +28,25 @@ func (tr *tree) ask(r *rig, line string) outcome {
 	return tr.must("edge", append(strings.Fields(line), "--no-preflight", "--no-random-sleep-on-renew", "--admin", filepath.Join(r.dir, "admin.sock"))...)
 }
 
+// answered checks that the door itself has answered CAs by a way of validation.
+func (r *rig) answered(kind string) {
+	r.t.Helper()
+	if _, body := r.get(http.DefaultClient, "http://"+r.metrics+"/metrics"); !strings.Contains(body, `edge_challenge_responses_total{result="answered",type="`+kind+`"} `) {
+		r.t.Errorf("the door has answered no %s", kind)
+	}
+}
+
 const elsewhere = "  - hosts: [plain.example.test]\n    tls: off\n    proxy: BACKEND\n"
 
 // Without another word, edge certonly obtains by the door that has the ports. Its
 // lineage is one of standalone for certbot, which renews it where the door is away.
 func TestDoorIsTheDefault(t *testing.T) {
-	t.Parallel()
 	r := newRig(t, edgetest.CAOptions{}, nil)
 	r.configure(elsewhere)
 	r.start()
 	tr := r.beside()
 	tr.ask(r, "certonly -n --agree-tos -m a@example.org -d d.example.test")
+	r.answered("http-01")
 	conf := tr.conf("d.example.test.conf")
 	for _, want := range []string{"[renewalparams]\n", "\nauthenticator = standalone\n", "\n[edge]\nauthenticator = edge\n"} {
 		if !strings.Contains(conf, want) {
@@ -61,7 +70,6 @@ func TestDoorIsTheDefault(t *testing.T) {
 
 // What certbot obtained on the door's port by itself renews while the door has it.
 func TestStandaloneBesideDoor(t *testing.T) {
-	t.Parallel()
 	r := newRig(t, edgetest.CAOptions{}, nil)
 	tr := r.beside()
 	tr.must(debians, strings.Fields("certonly -n --agree-tos -m a@example.org --standalone --http-01-port PORT -d s.example.test")...)
@@ -72,6 +80,7 @@ func TestStandaloneBesideDoor(t *testing.T) {
 	if v := tr.version("s.example.test"); v != "2" {
 		t.Errorf("version %s", v)
 	}
+	r.answered("http-01")
 	after := tr.conf("s.example.test.conf")
 	for _, line := range strings.Split(before, "\n") {
 		if strings.Contains(line, "=") && !strings.HasPrefix(line, "version") && !strings.Contains(after, line+"\n") {
@@ -99,7 +108,6 @@ func (r *rig) current(host string, tr *tree, name string) {
 // A site with tls: {lineage: NAME} serves what the client obtained at once, after a
 // restart, and where it was down meanwhile, after the next run.
 func TestDoorServesWhatTheClientObtains(t *testing.T) {
-	t.Parallel()
 	r := newRig(t, edgetest.CAOptions{}, nil)
 	r.configure(lineageSite)
 	r.start()
@@ -157,7 +165,6 @@ certificates:
 // What the configuration wants is obtained where it is missing, and obtained again
 // where its hosts are others now; by the door or, where that is down, on its ports.
 func TestCertificatesOfTheConfiguration(t *testing.T) {
-	t.Parallel()
 	dir := trusted(t)
 	r := newRig(t, edgetest.CAOptions{}, nil)
 	r.configure(elsewhere)
