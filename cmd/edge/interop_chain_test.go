@@ -24,7 +24,6 @@ func (r *rig) chainLength(name string) int {
 // Who mends the chain of a leaf that the door has, has it served by the next run;
 // what the door has is not put again.
 func TestDoorGetsAnotherChain(t *testing.T) {
-	t.Parallel()
 	r := newRig(t, edgetest.CAOptions{}, nil)
 	r.configure(lineageSite)
 	r.start()

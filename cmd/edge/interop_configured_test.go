@@ -53,7 +53,6 @@ func (r *rig) refuse(name string) {
 // changes keep what the configuration says nothing about, and one that fails does
 // not keep the certificate from being renewed.
 func TestCertificatesNoLongerConfigured(t *testing.T) {
-	t.Parallel()
 	dir := trusted(t)
 	r := newRig(t, edgetest.CAOptions{}, nil)
 	r.configure(lineageSite)
