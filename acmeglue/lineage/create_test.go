@@ -119,6 +119,18 @@ func TestCreateKeepsFolders(t *testing.T) {
 	}
 }
 
+// A link that leads nowhere may lead somewhere tomorrow.
+func TestCreateKeepsLinks(t *testing.T) {
+	tree := newTree(t)
+	if err := errors.Join(os.MkdirAll(tree.archiveDir(), 0o700), os.Symlink("/not/mounted", filepath.Join(tree.archiveDir(), "one.example"))); err != nil {
+		t.Fatal(err)
+	}
+	chain, key := pair(t, "one.example")
+	if _, err := tree.Create(CreateOptions{Name: "one.example", Chain: chain, Key: key}); err == nil || err.Error() != "archive directory exists for one.example" {
+		t.Error(err)
+	}
+}
+
 func TestCreateRefuses(t *testing.T) {
 	chain, key := pair(t, "one.example")
 	_, other := pair(t, "one.example")

@@ -162,6 +162,7 @@ func TestCheck(t *testing.T) {
 		"another's leaf":      func(_ *Lineage, other [4][]byte) (Kind, []byte) { return Cert, other[Cert] },
 		"another's fullchain": func(_ *Lineage, other [4][]byte) (Kind, []byte) { return FullChain, other[FullChain] },
 		"a leaf as chain":     func(_ *Lineage, other [4][]byte) (Kind, []byte) { return Chain, other[Cert] },
+		"another's issuer":    func(_ *Lineage, other [4][]byte) (Kind, []byte) { return Chain, other[Cert] },
 		"nothing":             func(*Lineage, [4][]byte) (Kind, []byte) { return Chain, nil },
 	} {
 		tree := newTree(t)
@@ -176,6 +177,13 @@ func TestCheck(t *testing.T) {
 		}
 		kind, data := do(l, other)
 		write(t, filepath.Join(l.ArchiveDir(), kind.archived(1)), string(data))
+		if name == "another's issuer" {
+			leaf, err := l.Read(Cert)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(l.ArchiveDir(), "fullchain1.pem"), string(leaf)+string(data))
+		}
 		if l.Check() == nil {
 			t.Errorf("%s was not noticed", name)
 		}

@@ -2,13 +2,17 @@ package lineage
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The group and the mode of the key stay, as far as certbot lets them.
@@ -62,6 +66,45 @@ func TestRenewRefuses(t *testing.T) {
 	if _, err := l.Renew(RenewOptions{Chain: chain, Key: key}); err == nil || len(leftovers(t, tree)) > 0 {
 		t.Errorf("a file in the place of a link: %v, %v", err, leftovers(t, tree))
 	}
+}
+
+// Who may not give a key to its group begins nothing.
+func TestRenewWithoutGroup(t *testing.T) {
+	tree := newTree(t)
+	l := create(t, tree, "one.example")
+	if err := os.Chown(filepath.Join(l.ArchiveDir(), "privkey1.pem"), 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, tree.Dirs().Config)
+	chain, key := pair(t, "one.example")
+	done := make(chan error)
+	go func() {
+		// The thread ends with the goroutine, and what it was taken with it.
+		runtime.LockOSThread()
+		if err := dropChown(); err != nil {
+			done <- err
+			return
+		}
+		_, err := l.Renew(RenewOptions{Chain: chain, Key: key})
+		done <- err
+	}()
+	var pending *PendingError
+	if err := <-done; !errors.Is(err, fs.ErrPermission) || errors.As(err, &pending) {
+		t.Errorf("error %v, want that it is not permitted", err)
+	}
+	if after := snapshot(t, tree.Dirs().Config); after != before {
+		t.Errorf("something has changed:\n%s", after)
+	}
+}
+
+func dropChown() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return err
+	}
+	data[0].Effective &^= 1 << unix.CAP_CHOWN
+	return unix.Capset(&header, &data[0])
 }
 
 // The next version is free for all kinds; those to keep are the newest five before it.
@@ -187,7 +230,8 @@ func TestRenewUnderReaders(t *testing.T) {
 				return
 			default:
 			}
-			if _, _, err := readFile(path); err != nil {
+			// Not what it points to: a slow reader may find that removed, five versions on.
+			if _, err := os.Readlink(path); err != nil {
 				done <- err
 				return
 			}
@@ -233,6 +277,23 @@ func TestPendingRenewal(t *testing.T) {
 	}
 	if done, err := l.Repair(); err != nil || len(done) != 1 || !done[0].Deployed || l.Version() != 2 || !is(t, tree, chain) {
 		t.Errorf("%v, %v", done, err)
+	}
+
+	// A file in the place of a link, which may be the only copy of something, stays. The
+	// renewal waits for people.
+	tree, l, chain = prepare(t)
+	point(t, l, PrivKey, "")
+	write(t, l.Path(PrivKey), "somebody's")
+	var pending *PendingError
+	if _, err := tree.Repair(t.Context()); !errors.As(err, &pending) || !strings.Contains(err.Error(), "expected "+l.Path(PrivKey)+" to be a symlink") {
+		t.Errorf("error %v", err)
+	}
+	if text, err := os.ReadFile(l.Path(PrivKey)); err != nil || string(text) != "somebody's" {
+		t.Errorf("%s, %v", text, err)
+	}
+	point(t, l, PrivKey, "")
+	if done := repair(t, tree); len(done) != 1 || !is(t, tree, chain) {
+		t.Errorf("%v", done)
 	}
 
 	// Somebody's change of the file in between stays.

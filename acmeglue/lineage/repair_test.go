@@ -109,6 +109,13 @@ func TestRepairLinks(t *testing.T) {
 			}
 			write(t, filepath.Join(l.ArchiveDir(), "privkey2.pem"), "half")
 		}, atOne, "put the links back", false},
+		"stopped by certbot long ago": {func(t *testing.T, l *Lineage) {
+			for _, kind := range all {
+				if err := os.Symlink(archive+kind.archived(9), filepath.Join(l.LiveDir(), "previous_"+kind.live())); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, atTwo, "left behind", false},
 		"litter of ours": {func(t *testing.T, l *Lineage) {
 			for _, path := range []string{
 				filepath.Join(l.ArchiveDir(), ".privkey3.pem.tmp-1"), filepath.Join(l.LiveDir(), ".README.tmp-1"), filepath.Join(l.LiveDir(), ".cert.pem.tmp-1-0"),
@@ -134,7 +141,8 @@ func TestRepairLinks(t *testing.T) {
 			if got := at(t, l); got != c.want {
 				t.Errorf("links at %s, want %s", got, c.want)
 			}
-			if c.says == "" && len(done) > 0 || !strings.Contains(said.String(), c.says) || deployed != c.deployed {
+			if name == "stopped by certbot long ago" && strings.Contains(said.String(), "put the links back") ||
+				c.says == "" && len(done) > 0 || !strings.Contains(said.String(), c.says) || deployed != c.deployed {
 				t.Errorf("says %+v, want %q and deployed %v", done, c.says, c.deployed)
 			}
 			if found := leftovers(t, tree); len(found) > 0 {
@@ -220,6 +228,9 @@ func TestPendingCreation(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		tree := openTree(root, nil)
+		if l := create(t, tree, "one.example"); l.Name() != "one.example-0001" {
+			t.Errorf("%s: made as %s while another is being made", name, l.Name())
+		}
 		c.do(t, tree)
 		done := repair(t, tree)
 		if len(done) == 0 || done[len(done)-1].Deployed != c.made || len(leftovers(t, tree)) > 0 {
