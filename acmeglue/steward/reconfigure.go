@@ -3,9 +3,9 @@ package steward
 import (
 	"context"
 	"fmt"
-	"reflect"
 
 	"edge/acmeglue"
+	"edge/acmeglue/lineage"
 	"edge/internal/certbotcli"
 	"edge/internal/display"
 )
@@ -17,10 +17,6 @@ func (s *Steward) reconfigure(ctx context.Context, o *certbotcli.Options) error 
 		return text("You have specified domains, but this function cannot be used to modify the domains in a certificate. If you would like to do so, " +
 			"follow the instructions at https://certbot.org/change-cert-domain. Otherwise, remove the domains from the command to continue reconfiguring. " +
 			"You can specify which certificate you want on the command line with flag --cert-name instead.")
-	}
-	if o.IsSet("account") || o.Source("server") == certbotcli.CommandLine && !o.DryRun && !o.Staging {
-		return text("Using reconfigure to change the ACME account or server is not supported. If you would like to do so, use renew with the --force-renewal flag instead. " +
-			"Note that doing so will count against any rate limits.")
 	}
 	if o.CertName == "" {
 		all, err := s.o.Tree.Names()
@@ -49,7 +45,7 @@ func (s *Steward) reconfigure(ctx context.Context, o *certbotcli.Options) error 
 	if err != nil {
 		return err
 	}
-	if reflect.DeepEqual(before.Renewal, after.Renewal) && reflect.DeepEqual(emptyIsNil(before.Edge), emptyIsNil(after.Edge)) {
+	if sameSection(before.Renewal, after.Renewal) && sameSection(before.Edge, after.Edge) {
 		s.notify("\nNo changes were made to the renewal configuration.")
 		return nil
 	}
@@ -63,11 +59,22 @@ func (s *Steward) reconfigure(ctx context.Context, o *certbotcli.Options) error 
 	return nil
 }
 
-func emptyIsNil[S ~[]E, E any](s S) S {
-	if len(s) == 0 {
-		return nil
+// sameSection compares two sections whatever the order of their keys, which stay
+// where they are when a file is changed.
+func sameSection(a, b lineage.Section) bool {
+	if len(a) != len(b) {
+		return false
 	}
-	return s
+	for _, p := range a {
+		if p.Sub != nil {
+			if !sameSection(p.Sub, b.Sub(p.Key)) {
+				return false
+			}
+		} else if v, ok := b.Get(p.Key); !ok || !v.Equal(p.Value) {
+			return false
+		}
+	}
+	return true
 }
 
 // tryRenewal is a dry run with the new options, at the CA's staging server where it
