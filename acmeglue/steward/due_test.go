@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,11 +38,15 @@ type responder struct {
 	until  time.Time
 	now    func() time.Time
 	broken bool
-	asked  int
+
+	mu    sync.Mutex // several lineages are looked at at a time
+	asked int
 }
 
 func (r *responder) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.mu.Lock()
 	r.asked++
+	r.mu.Unlock()
 	if r.broken {
 		return nil, errors.New("nobody is there")
 	}
