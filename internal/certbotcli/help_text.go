@@ -46,7 +46,7 @@ func examples(name string) []string {
 		return []string{"run --nginx -d example.com -d www.example.com", "run -a webroot -i apache -w /var/www -d example.com"}
 	case "certonly":
 		return []string{"certonly --edge -d example.com,www.example.com", "certonly --webroot -w /var/www -d example.com --deploy-hook 'systemctl reload dovecot'",
-			"certonly --dns-cloudflare --dns-cloudflare-credentials /root/cf.ini -d '*.example.com'"}
+			"certonly --dns-cloudflare --dns-cloudflare-credentials /etc/letsencrypt/cf.ini -d '*.example.com'"}
 	case "renew":
 		return []string{"renew", "renew --dry-run", "renew --cert-name example.com --force-renewal"}
 	case "certificates":
