@@ -1,0 +1,117 @@
+package installers
+
+import (
+	"context"
+	"io/fs"
+)
+
+// Server is one server on this machine, as the transaction needs it.
+type Server interface {
+	// Name is as in certbot's renewal files: "nginx".
+	Name() string
+	// Test has the server's own checker look at what is on the disk. The error has
+	// what the checker said.
+	Test(ctx context.Context) error
+	// Activate has the running server take what is on the disk, or starts it where it
+	// does not run. Success means that it was asked, not that it did.
+	Activate(ctx context.Context) error
+	// Commands are those of Test and Activate, for people.
+	Commands() (test, activate []string)
+}
+
+// Installer makes plans for a server.
+type Installer interface {
+	Server
+	// Root is the folder of the server's configuration, which is locked while a plan
+	// is made and carried out.
+	Root() string
+	// Names are the names of hosts that the configuration has, sorted.
+	Names(ctx context.Context) ([]string, error)
+	// Plan says what has to change so that the server shows the certificate for the
+	// names of the request, and nothing that need not. Where the server is there
+	// already the plan is empty, but for what is to be verified.
+	Plan(ctx context.Context, r Request) (*Plan, error)
+}
+
+// Request is what somebody wants of a server.
+type Request struct {
+	Names       []string // DNS names; "*.x" is a wildcard
+	Certificate Certificate
+	// Deploy is false where only enhancements are wanted (certbot: enhance).
+	Deploy  bool
+	Enhance Enhancements
+
+	HTTPPort, HTTPSPort uint16 // 0: 80, 443
+	// ConfigDir is where files are that certbot keeps for servers, such as
+	// options-ssl-nginx.conf: /etc/letsencrypt.
+	ConfigDir string
+	// UseDefault allows a copy of the default server block for a name that none has.
+	UseDefault bool
+	// Choose lets a person pick among candidates, by their numbers; one is allowed
+	// unless many is true. Nil: nobody is there, and the error names the candidates.
+	Choose func(ctx context.Context, question string, candidates []string, many bool) ([]int, error)
+}
+
+// Enhancements are what may be turned on beside the certificate.
+type Enhancements struct {
+	Redirect, HSTS, UIR, Staple bool
+}
+
+// Certificate is where a certificate lies: absolute paths, of PEM files. Paths go
+// into configurations as they are, and may be symbolic links (live/NAME/...).
+type Certificate struct {
+	Lineage                     string
+	Cert, Key, Chain, FullChain string
+}
+
+// Plan is all that an installation is going to do. Making it has changed nothing.
+type Plan struct {
+	Titles   []string // for the journal: "Deployed ACME Certificate"
+	Notes    []string // what is done where, a line each, for people
+	Warnings []string
+	Changes  []Change
+	Commands []Command
+	// Serves are where the certificate has to be shown afterwards; Watch are where
+	// the same has to be shown afterwards as before.
+	Serves, Watch []Endpoint
+}
+
+// Empty reports whether there is nothing to do.
+func (p *Plan) Empty() bool { return len(p.Changes) == 0 && len(p.Commands) == 0 }
+
+// Change is what happens to one file. Old has to be what is there when it is
+// written, so that nothing that somebody else wrote in between is lost.
+type Change struct {
+	// Path is absolute; but for its last element, it has no symbolic links.
+	Path string
+	Op   Op
+	// Old is the content that the plan was made for, New the one that it gets.
+	Old, New []byte
+	// Mode is that of a new file; one that is there keeps mode, owner and attributes.
+	Mode fs.FileMode
+	// Target is that of a new symbolic link.
+	Target string
+}
+
+// Op is the kind of a Change.
+type Op int
+
+// The kinds of changes.
+const (
+	Rewrite Op = iota // the file gets new content
+	Create            // there is no such file yet
+	Symlink           // a link that is not there yet
+	Delete            // the file or link goes
+)
+
+// Command is run before the configuration is tested. Undo takes back what it did,
+// and is noted before it runs.
+type Command struct{ Do, Undo []string }
+
+// Endpoint is a name at a socket of this machine.
+type Endpoint struct {
+	Addr string // "127.0.0.1:443"
+	Name string // for SNI, empty for none
+	// StartTLS is the protocol that is spoken before the handshake, empty for none.
+	StartTLS string
+}
