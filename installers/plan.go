@@ -3,6 +3,8 @@ package installers
 import (
 	"context"
 	"io/fs"
+
+	"edge/internal/durable"
 )
 
 // Server is one server on this machine, as the transaction needs it.
@@ -69,11 +71,15 @@ type Plan struct {
 	Titles   []string // for the journal: "Deployed ACME Certificate"
 	Notes    []string // what is done where, a line each, for people
 	Warnings []string
-	Changes  []Change
-	Commands []Command
+	Changes  []Change  // made in this order
+	Commands []Command // run in this order, after the changes
 	// Serves are where the certificate has to be shown afterwards; Watch are where
-	// the same has to be shown afterwards as before.
+	// the same has to be shown afterwards as before. A place of Watch that showed none
+	// before may show what it likes.
 	Serves, Watch []Endpoint
+	// Checks are what plain requests have to bring afterwards: redirects, headers,
+	// answers to challenges.
+	Checks []HTTPCheck
 }
 
 // Empty reports whether there is nothing to do.
@@ -87,31 +93,65 @@ type Change struct {
 	Op   Op
 	// Old is the content that the plan was made for, New the one that it gets.
 	Old, New []byte
-	// Mode is that of a new file; one that is there keeps mode, owner and attributes.
+	// Mode is that of a new file or folder; a file that is there keeps mode, owner and
+	// attributes.
 	Mode fs.FileMode
+	// Owner is that of a new file; nil: this process.
+	Owner *durable.Owner
 	// Target is that of a new symbolic link.
 	Target string
+
+	as *attributes // what a file is to have that is put back as it was
 }
 
 // Op is the kind of a Change.
 type Op int
 
-// The kinds of changes.
+// The kinds of changes. A file of Rewrite is no symbolic link: plan for the file that
+// the link leads to.
 const (
 	Rewrite Op = iota // the file gets new content
 	Create            // there is no such file yet
 	Symlink           // a link that is not there yet
 	Delete            // the file or link goes
+	Mkdir             // a folder that is not there yet; its parent is
 )
 
-// Command is run before the configuration is tested. Undo takes back what it did,
-// and is noted before it runs.
+// Command is run before the configuration is tested, after all changes. Undo takes
+// back what it did, and is noted before it runs: it has to do no harm where Do never
+// ran. It runs when the old content of files is back and new files are still there
+// (certbot runs it before either). Both are an argv, empty for nothing.
 type Command struct{ Do, Undo []string }
 
 // Endpoint is a name at a socket of this machine.
 type Endpoint struct {
-	Addr string // "127.0.0.1:443"
+	// Addr is where to connect to: "127.0.0.1:443", "unix:/run/x.sock". Of an address
+	// that servers bind to ("0.0.0.0:443", "[::]:443", "*:443", ":443"), the loopback is
+	// asked.
+	Addr string
 	Name string // for SNI, empty for none
-	// StartTLS is the protocol that is spoken before the handshake, empty for none.
+	// StartTLS is the protocol that is spoken before the handshake, empty for none:
+	// "smtp", "lmtp", "imap", "pop3".
 	StartTLS string
+	// ProxyProtocol: the server wants its PROXY header before all else.
+	ProxyProtocol bool
+	// Leaf is the SHA-256 of the DER of the leaf that has to be shown, where it is
+	// another one than that of the request's certificate.
+	Leaf [32]byte
+}
+
+// HTTPCheck is a request, and what has to come of it. Redirects are not followed.
+type HTTPCheck struct {
+	Addr string // as in Endpoint
+	Host string // the Host header, and SNI with TLS
+	Path string // "/" where empty
+	// TLS: not plain HTTP. What certificate is shown does not matter here.
+	TLS           bool
+	ProxyProtocol bool
+
+	WantStatus         []int  // any of these; none: any at all
+	WantBody           string // but for white space at its end; empty: any
+	WantLocationPrefix string // "https://example.org/"; empty: any
+	// WantHeader are headers that have to be there with exactly this value.
+	WantHeader map[string]string
 }

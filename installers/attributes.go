@@ -1,0 +1,4 @@
+package installers
+
+// attributes are what a file has beside its content.
+type attributes struct{}
