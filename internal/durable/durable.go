@@ -60,10 +60,13 @@ func (w Writer) CreateFile(path string, data []byte, attr Attr) error {
 	return w.write(path, data, attr, w.link)
 }
 
-// Attr are the mode and the owner of a file that is written.
+// Attr are what a file that is written has beside its content.
 type Attr struct {
 	Mode  fs.FileMode // whatever the umask
 	Owner *Owner      // nil: the process, and the group that its files have
+	// Finish, where set, gives the temporary file, whose content, owner and mode are
+	// done, whatever else it is to have: times, extended attributes.
+	Finish func(*os.File) error
 }
 
 // Owner is a user and a group; -1 leaves one as it is.
@@ -100,6 +103,11 @@ func (w Writer) write(path string, data []byte, attr Attr, place func(tmp, path 
 	}
 	if err := f.Chmod(attr.Mode); err != nil {
 		return err
+	}
+	if attr.Finish != nil {
+		if err := attr.Finish(f); err != nil {
+			return err
+		}
 	}
 	if err := w.before(Sync, path); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"edge/internal/durable"
 )
@@ -115,6 +116,24 @@ func TestWriteFileMode(t *testing.T) {
 	fi, err := os.Stat(path)
 	if err != nil || fi.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v; want 0600", fi.Mode(), err)
+	}
+}
+
+// What Finish does is there when the file has its name; what it refuses is never seen.
+func TestWriteFileFinish(t *testing.T) {
+	path, then := filepath.Join(t.TempDir(), "f"), time.Unix(1000000000, 0)
+	set := func(f *os.File) error { return os.Chtimes(f.Name(), then, then) }
+	if err := (durable.Writer{}).WriteFileAs(path, []byte("x"), durable.Attr{Mode: 0o600, Finish: set}); err != nil {
+		t.Fatal(err)
+	}
+	if fi, err := os.Stat(path); err != nil || !fi.ModTime().Equal(then) {
+		t.Errorf("%v, %v", fi.ModTime(), err)
+	}
+	refuse := func(*os.File) error { return syscall.EPERM }
+	err := durable.Writer{}.WriteFileAs(path, []byte("y"), durable.Attr{Mode: 0o600, Finish: refuse})
+	got, rerr := os.ReadFile(path)
+	if !errors.Is(err, syscall.EPERM) || rerr != nil || string(got) != "x" {
+		t.Errorf("%v: %q, %v", err, got, rerr)
 	}
 }
 
