@@ -51,6 +51,13 @@ func (s *Steward) authenticator(ctx context.Context, o *certbotcli.Options, name
 	case authenticator.RFC2136:
 		return s.dnsFor(o, o.RFC2136Credentials, o.RFC2136Propagation)
 	}
+	if isWebServer(o.Authenticator) {
+		server, err := s.webServer(ctx, o.Authenticator, o)
+		if err != nil {
+			return nil, err
+		}
+		return server.Authenticator(), nil
+	}
 	return nil, notInstalled("authenticator", o.Authenticator)
 }
 

@@ -38,12 +38,31 @@ func (s *Steward) certonly(ctx context.Context, o *certbotcli.Options) error {
 	if err != nil {
 		return err
 	}
+	reloading := s.reloadNew(ctx, o, l, w.names)
 	if err := s.reportNew(o, l); err != nil {
 		return err
+	}
+	if reloading != nil {
+		s.o.Display.Heading("NEXT STEPS:")
+		s.notify("- The certificate was saved, but was not successfully loaded by the installer (%s) due to the installer failing to reload. "+
+			"After fixing the error shown below, try reloading %[1]s manually.", o.Installer)
+		s.moreSteps(o)
+		s.notify("")
+		return reloading
 	}
 	s.nextSteps(o, !o.DryRun)
 	s.donation(o)
 	return nil
+}
+
+// reloadNew has the server that proved the names take the certificate, if it has it
+// in its configuration.
+func (s *Steward) reloadNew(ctx context.Context, o *certbotcli.Options, l *lineage.Lineage, names []string) error {
+	if l == nil || o.Installer == "" {
+		return nil
+	}
+	s.o.Log.Info(fmt.Sprintf("Reloading %s server after certificate issuance", o.Installer))
+	return s.reload(ctx, &job{o: o, l: l, names: names, to: s.o.Display})
 }
 
 // obtainOne is obtain with the post hooks that always follow.
@@ -88,9 +107,23 @@ func interactiveOnly(o *certbotcli.Options) bool {
 }
 
 func (s *Steward) nextSteps(o *certbotcli.Options, issued bool) {
-	step := ""
+	if !issued || s.step(o) == "" {
+		return
+	}
+	s.o.Display.Heading("NEXT STEPS:")
+	s.moreSteps(o)
+}
+
+// moreSteps goes on with a list of steps.
+func (s *Steward) moreSteps(o *certbotcli.Options) {
+	if step := s.step(o); step != "" {
+		s.notify("- %s", step)
+	}
+}
+
+// step is what is to be done about renewals, empty for nothing.
+func (s *Steward) step(o *certbotcli.Options) (step string) {
 	switch {
-	case !issued:
 	case o.CSR != nil:
 		step = "Certificates created using --csr will not be renewed automatically by Certbot. You will need to renew the certificate before it expires, " +
 			"by running the same Certbot command again."
@@ -101,11 +134,7 @@ func (s *Steward) nextSteps(o *certbotcli.Options, issued bool) {
 		step = "The certificate will need to be renewed before it expires. Certbot can automatically renew the certificate in the background, " +
 			"but you may need to take steps to enable that functionality. See https://certbot.org/renewal-setup for instructions."
 	}
-	if step == "" {
-		return
-	}
-	s.o.Display.Heading("NEXT STEPS:")
-	s.notify("- %s", step)
+	return step
 }
 
 // donation is certbot's request, which belongs to certbot.

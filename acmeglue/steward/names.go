@@ -37,8 +37,11 @@ func (s *Steward) wanted(ctx context.Context, o *certbotcli.Options) (wish, erro
 		}
 	}
 	if len(w.names) == 0 {
-		var err error
-		if w.names, err = display.ChooseNames(ctx, s.o.Display, nil, "", s.checkDomain); err != nil {
+		known, err := s.namesOfServer(ctx, o)
+		if err != nil {
+			return w, err
+		}
+		if w.names, err = display.ChooseNames(ctx, s.o.Display, known, "", s.checkDomain); err != nil {
 			return w, err
 		}
 		o.Domains = w.names
@@ -46,6 +49,18 @@ func (s *Steward) wanted(ctx context.Context, o *certbotcli.Options) (wish, erro
 	// Before hooks are run and the CA is asked.
 	_, err := identifiers(w.names)
 	return w, err
+}
+
+// namesOfServer are those that the installer's configuration has.
+func (s *Steward) namesOfServer(ctx context.Context, o *certbotcli.Options) ([]string, error) {
+	if o.Installer == "" {
+		return nil, nil
+	}
+	server, err := s.webServer(ctx, o.Installer, o)
+	if err != nil {
+		return nil, err
+	}
+	return server.Names(ctx)
 }
 
 // checkDomain is the first look at a name that somebody typed.

@@ -177,9 +177,9 @@ func (s *Steward) orderOnce(ctx context.Context, j *job, issuer *acmeglue.Issuer
 			return nil, nil, err
 		}
 	}
-	if j.o.Authenticator == manualName {
-		s.manual.Lock()
-		defer s.manual.Unlock()
+	if j.o.Authenticator == manualName || isWebServer(j.o.Authenticator) {
+		s.exclusive.Lock()
+		defer s.exclusive.Unlock()
 	}
 	if err := s.preflight(ctx, j.o, o); err != nil {
 		return nil, nil, err

@@ -26,22 +26,30 @@ type plugin struct {
 	Interfaces  string `json:"interfaces"`
 	Entry       string `json:"entry_point"`
 	problem     string
+	installs    bool
 }
 
 // authenticators are those that are offered, in the order of certbot's listing,
 // which keeps quiet about manual, too.
-func (s *Steward) authenticators(ctx context.Context) []plugin {
+func (s *Steward) authenticators(ctx context.Context, o *certbotcli.Options) []plugin {
 	list := []plugin{
 		{Name: "dns-cloudflare", Description: "Obtain certificates using a DNS TXT record (if you are using Cloudflare for DNS)."},
 		{Name: "dns-rfc2136", Description: "Obtain certificates using a DNS TXT record (if you are using BIND for DNS)."},
 		{Name: standaloneName, Description: "Spin up a temporary webserver"},
 		{Name: webrootName, Description: "Place files in webroot directory"},
 	}
+	for _, i := range s.webServers(ctx, o) {
+		list = append(list, plugin{Name: i.Name, Description: i.Description, problem: i.Problem, installs: true})
+	}
+	slices.SortStableFunc(list, func(a, b plugin) int { return strings.Compare(a.Name, b.Name) })
 	if s.doorAnswers(ctx) {
 		list = append([]plugin{{Name: doorName, Description: "Answer by edge's front door, which is running on this machine: nothing is stopped or reconfigured."}}, list...)
 	}
 	for n := range list {
 		list[n].Interfaces, list[n].Entry = "Authenticator, Plugin", "edge:"+list[n].Name
+		if list[n].installs {
+			list[n].Interfaces = "Authenticator, Installer, Plugin"
+		}
 	}
 	return list
 }
@@ -55,53 +63,142 @@ func (s *Steward) doorAnswers(ctx context.Context) bool {
 }
 
 // choosePlugins settles on an authenticator and an installer, and notes them in
-// the options, from where they come into the renewal file.
+// the options, from where they come into the renewal file (certbot:
+// plugins/selection.py).
 func (s *Steward) choosePlugins(ctx context.Context, o *certbotcli.Options, verb string) error {
 	auth, inst, err := o.Requested()
 	if err != nil {
 		return err
 	}
-	if verb == "run" && auth != "" && inst == "" && !slices.Contains([]string{"nginx", "apache"}, auth) {
-		return text(fmt.Sprintf("With the %[1]s plugin, you probably want to use the \"certonly\" command, eg:\n\n    %[2]s certonly --%[1]s\n\n"+
-			"(Alternatively, add a --installer flag. See https://eff.org/letsencrypt-plugins\nand \"--help plugins\" for more information.)", auth, s.o.Program))
+	if err := o.CheckInstalls(auth, inst); err != nil {
+		return err
 	}
-	if inst != "" {
-		return notInstalled("installer", inst)
+	installs, proves := verb != "certonly", verb == "run" || verb == "certonly"
+	switch {
+	case inst != "":
+		if !s.offers(ctx, o, inst) {
+			return notInstalled("installer", inst)
+		}
+	case installs:
+		if inst, err = s.pickServer(ctx, o, question(verb)); err != nil {
+			return err
+		}
+		// One that was picked does both, unless the front door is there to prove.
+		if proves && auth == "" && (s.o.AsCertbot || !s.doorAnswers(ctx)) {
+			auth = inst
+		}
 	}
-	if verb == "run" {
-		return text(fmt.Sprintf("Certbot doesn't know how to automatically configure the web server on this system. However, it can still get a certificate for you. "+
-			"Please run \"%s certonly\" to do so. You'll need to manually configure your web server to use the resulting certificate.", s.o.Program))
-	}
-	if auth == "" {
+	if proves && auth == "" {
 		if auth, err = s.defaultAuthenticator(ctx, o); err != nil {
 			return err
 		}
+		if verb == "certonly" && inst == "" && isWebServer(auth) {
+			inst = auth // it was picked: it is reloaded, too
+		}
 	}
-	if auth != doorName && auth != manualName && !slices.ContainsFunc(s.authenticators(ctx), func(p plugin) bool { return p.Name == auth }) {
+	if auth != "" && proves && auth != doorName && auth != manualName &&
+		!slices.ContainsFunc(s.authenticators(ctx, o), func(p plugin) bool { return p.Name == auth }) {
 		return notInstalled("authenticator", auth)
 	}
-	o.Authenticator, o.Installer = auth, ""
-	s.o.Log.Info(fmt.Sprintf("Plugins selected: Authenticator %s, Installer None", auth))
+	if !proves {
+		if auth != "" && auth != inst {
+			s.o.Log.Warn(fmt.Sprintf("Specifying an authenticator doesn't make sense when running Certbot with verb %q", verb))
+		}
+		auth = ""
+	}
+	o.Authenticator, o.Installer = auth, inst
+	s.o.Log.Info(fmt.Sprintf("Plugins selected: Authenticator %s, Installer %s", orNone(auth), orNone(inst)))
 	return nil
+}
+
+func orNone(name string) string {
+	if name == "" {
+		return "None"
+	}
+	return name
+}
+
+func question(verb string) string {
+	switch verb {
+	case "run":
+		return display.AskConfigurator
+	case "enhance":
+		return display.AskEnhancer
+	}
+	return display.AskInstaller
+}
+
+func (s *Steward) offers(ctx context.Context, o *certbotcli.Options, name string) bool {
+	return slices.ContainsFunc(s.webServers(ctx, o), func(i WebServerInfo) bool { return i.Name == name })
+}
+
+// pickServer asks which web server is meant. One that works is taken without
+// asking, where somebody is there: nobody is surprised by it.
+func (s *Steward) pickServer(ctx context.Context, o *certbotcli.Options, question string) (string, error) {
+	if o.NonInteractive {
+		return "", text("Missing command line flags. For non-interactive execution, you will need to specify a plugin on the command line.  Run with " +
+			"'--help plugins' to see a list of options, and see https://eff.org/letsencrypt-plugins for more detail on what the plugins do and how to use them.")
+	}
+	list := slices.DeleteFunc(s.webServers(ctx, o), func(i WebServerInfo) bool { return i.Problem != "" })
+	switch len(list) {
+	case 0:
+		return "", text(fmt.Sprintf("Certbot doesn't know how to automatically configure the web server on this system. However, it can still get a certificate for you. "+
+			"Please run \"%s certonly\" to do so. You'll need to manually configure your web server to use the resulting certificate.", s.o.Program))
+	case 1:
+		return list[0].Name, nil
+	}
+	var choices []display.Plugin
+	for _, i := range list {
+		choices = append(choices, display.Plugin{Name: i.Name, Description: i.Description})
+	}
+	return display.ChoosePlugin(ctx, s.o.Display, question, choices)
+}
+
+// checkEnhancements refuses what the server cannot do and the certificate needs.
+func (s *Steward) checkEnhancements(o *certbotcli.Options, server WebServer) error {
+	if o.AutoHSTS {
+		return text("One ore more of the requested enhancements are not supported by the selected installer")
+	}
+	if o.MustStaple && !slices.Contains(server.Enhancements(), "staple") {
+		return text(fmt.Sprintf("Must-Staple extension requested, but OCSP stapling is not supported by the selected installer (%s)", server.Name()))
+	}
+	return nil
+}
+
+// enhancements are those that are asked for and that the server can do.
+func (s *Steward) enhancements(in *Installation, o *certbotcli.Options, server WebServer, redirect bool) {
+	for _, e := range []struct {
+		name  string
+		asked bool
+		said  bool
+		to    *bool
+	}{
+		{"hsts", o.HSTS == certbotcli.Yes, true, &in.HSTS}, {"redirect", o.Redirect.Or(redirect), o.Redirect == certbotcli.Yes, &in.Redirect},
+		{"staple", o.Staple == certbotcli.Yes, true, &in.Staple}, {"uir", o.UIR == certbotcli.Yes, true, &in.UIR},
+	} {
+		switch {
+		case !e.asked:
+		case slices.Contains(server.Enhancements(), e.name):
+			*e.to = true
+		case e.said:
+			s.o.Log.Error(fmt.Sprintf("Option %s is not supported by the selected installer. Skipping enhancement.", e.name))
+		}
+	}
 }
 
 func notInstalled(kind, name string) error {
 	says := fmt.Sprintf("The requested %s plugin does not appear to be installed", name)
-	if slices.Contains(knownPlugins, name) {
-		says += fmt.Sprintf("; this version of edge has no %s of that name. Obtain the certificate with another authenticator and certonly, "+
+	if isWebServer(name) {
+		says += fmt.Sprintf("; edge has no %s of that name here. Obtain the certificate with another authenticator and certonly, "+
 			"and let a --deploy-hook reload the server", kind)
 	}
 	return text(says)
 }
 
-// knownPlugins are certbot's that people have in their scripts, and that edge
-// lacks.
-var knownPlugins = []string{"nginx", "apache"}
-
 // defaultAuthenticator is the front door where it runs, else what a person
 // chooses. Called as certbot, nothing is chosen without being asked for.
 func (s *Steward) defaultAuthenticator(ctx context.Context, o *certbotcli.Options) (string, error) {
-	list := s.authenticators(ctx)
+	list := s.authenticators(ctx, o)
 	if !s.o.AsCertbot && len(list) > 0 && list[0].Name == doorName {
 		return doorName, nil
 	}
@@ -114,9 +211,9 @@ func (s *Steward) defaultAuthenticator(ctx context.Context, o *certbotcli.Option
 
 // plugins is the verb that lists them.
 func (s *Steward) plugins(ctx context.Context, o *certbotcli.Options) error {
-	list := s.authenticators(ctx)
-	if slices.Contains(o.Ifaces, "Installer") && !slices.Contains(o.Ifaces, "Authenticator") {
-		list = nil
+	list := s.authenticators(ctx, o)
+	if slices.Contains(o.Ifaces, "Installer") {
+		list = slices.DeleteFunc(list, func(p plugin) bool { return !p.installs })
 	}
 	if o.Output == "json" {
 		return s.printJSON(list)

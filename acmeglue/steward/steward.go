@@ -35,6 +35,7 @@ type Options struct {
 	Hooks      Hooks
 	HookRunner authenticator.HookRunner // of the authenticator manual
 	Door       Door                     // nil: no front door on this machine
+	WebServers WebServers               // nil: none that can be configured
 
 	AsCertbot bool   // called through a file of that name: its ways where they differ
 	Program   string // what the texts call us: "certbot", "edge"
@@ -104,7 +105,10 @@ type Steward struct {
 	roots      map[string]*x509.CertPool   // of servers that have their own
 	standalone map[string]*authenticator.Standalone
 	silences   map[string]int // of CAs and responders, in a row; see patience
-	manual     sync.Mutex     // scripts and people do one order at a time
+	exclusive  sync.Mutex     // scripts, people and web servers do one order at a time
+
+	serversMu sync.Mutex
+	servers   map[string]WebServer // that are open, by name
 }
 
 // New returns a Steward.
@@ -128,7 +132,7 @@ func New(ctx context.Context, o Options) *Steward {
 	if err != nil {
 		o.Log.Warn("what CAs said about renewals cannot be read; they are asked again", "error", err)
 	}
-	return &Steward{o: o, cache: c, issuers: map[string]*acmeglue.Issuer{}, roots: map[string]*x509.CertPool{}, standalone: map[string]*authenticator.Standalone{}, silences: map[string]int{}}
+	return &Steward{o: o, cache: c, issuers: map[string]*acmeglue.Issuer{}, roots: map[string]*x509.CertPool{}, standalone: map[string]*authenticator.Standalone{}, silences: map[string]int{}, servers: map[string]WebServer{}}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -126,6 +126,9 @@ func (c *client) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closeDoor()
+	servers := c.webServers()
+	o.WebServers = servers
+	defer func() { err = errors.Join(err, servers.close()) }()
 	s := steward.New(ctx, o)
 	if !reads {
 		if err := s.Repair(ctx, c.o); err != nil {
@@ -244,14 +247,7 @@ func (c *client) openTemporaryLog() {
 
 // lock takes certbot's locks in its order. Called as certbot, it does not wait.
 func (c *client) lock(ctx context.Context) (func() error, error) {
-	release, err := flock.Dirs(ctx, []string{c.o.LogsDir, c.o.ConfigDir, c.o.WorkDir}, flock.Options{
-		Timeout: c.o.LockTimeout, Command: c.program + " " + c.o.Verb,
-		OnWait: func(b *flock.BusyError) {
-			if !c.o.Quiet {
-				fmt.Fprintf(c.stderr, "%s: waiting up to %s: %v\n", c.program, c.o.LockTimeout, b)
-			}
-		},
-	})
+	release, err := flock.Dirs(ctx, []string{c.o.LogsDir, c.o.ConfigDir, c.o.WorkDir}, c.lockOptions())
 	var busy *flock.BusyError
 	switch {
 	case errors.As(err, &busy) && c.asCertbot:
@@ -260,6 +256,17 @@ func (c *client) lock(ctx context.Context) (func() error, error) {
 		return nil, &runlog.DirError{Err: err}
 	}
 	return release, err
+}
+
+func (c *client) lockOptions() flock.Options {
+	return flock.Options{
+		Timeout: c.o.LockTimeout, Command: c.program + " " + c.o.Verb,
+		OnWait: func(b *flock.BusyError) {
+			if !c.o.Quiet {
+				fmt.Fprintf(c.stderr, "%s: waiting up to %s: %v\n", c.program, c.o.LockTimeout, b)
+			}
+		},
+	}
 }
 
 func (c *client) openDisplay() {

@@ -94,6 +94,12 @@ func ownFlags() []Flag {
 		{Names: on("--key-mode"), Arg: "MODE", act: storeMode, Topics: on("edge", "security"), Help: "mode of private keys, octal: 0640"},
 		{Names: on("-o", "--output"), act: store, Choices: on("text", "json"), Topics: on("edge", "certificates", "show_account", "plugins"),
 			Help: "how to print lists"},
+		{Names: on("--plan"), act: setTrue, Topics: on("edge", "run", "install", "enhance"),
+			Help: "show what would be changed in the server's configuration, as a unified diff, and which commands would be run; change nothing"},
+		{Names: on("--copy-default"), act: setTrue, Topics: on("edge", "run", "install"),
+			Help: "serve names that no server block has by a copy of the default one, as certbot does"},
+		{Names: on("--force"), act: setTrue, Topics: on("edge", "rollback"),
+			Help: "roll back files that were changed since, too"},
 		{Names: on("--admin"), Dest: "admin_socket", Arg: "SOCKET", act: store, Topics: on("edge", "paths"), Help: "the front door's admin socket"},
 		{Names: on("--edge-config"), Arg: "FILE", act: store, Topics: on("edge", "paths"), Help: "the front door's configuration"},
 	}

@@ -183,9 +183,12 @@ type Own struct {
 	HookTimeout   time.Duration `cli:"hook_timeout"` // 0: none
 	StrictHooks   bool          `cli:"strict_hooks"`
 	OnFailureHook string        `cli:"on_failure_hook"`
-	KeyGroup      string        `cli:"key_group"` // name or number; empty: as certbot
-	KeyMode       fs.FileMode   `cli:"key_mode"`  // 0: as certbot
-	Output        string        `cli:"output"`    // text or json
+	KeyGroup      string        `cli:"key_group"`    // name or number; empty: as certbot
+	KeyMode       fs.FileMode   `cli:"key_mode"`     // 0: as certbot
+	Output        string        `cli:"output"`       // text or json
+	Plan          bool          `cli:"plan"`         // show what would be changed in a server, and stop
+	CopyDefault   bool          `cli:"copy_default"` // for names that no server block has
+	Force         bool          `cli:"force"`        // of rollback: also what was changed since
 	AdminSocket   string        `cli:"admin_socket"`
 	EdgeConfig    string        `cli:"edge_config"`
 }

@@ -1,0 +1,165 @@
+package steward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"edge/acmeglue"
+	"edge/internal/certbotcli"
+)
+
+// WebServers are the web servers of this machine that can be configured, by the
+// names of certbot's plugins: "nginx".
+type WebServers interface {
+	// List says which there are, in the order in which they are offered.
+	List(ctx context.Context, o *certbotcli.Options) []WebServerInfo
+	// Open gets hold of one until the end of the run: its folder is locked, and what a
+	// run that was killed left behind is taken back.
+	Open(ctx context.Context, name string, o *certbotcli.Options) (WebServer, error)
+	// Rollback takes back the newest n changes of configuration; of which server, is
+	// found out where the name is empty. It returns what to tell people.
+	Rollback(ctx context.Context, name string, o *certbotcli.Options) ([]string, error)
+}
+
+// WebServerInfo is one of them.
+type WebServerInfo struct {
+	Name, Description string
+	Problem           string // why it cannot be used; empty where it can
+}
+
+// WebServer is a server that is open. Not safe for concurrent use.
+type WebServer interface {
+	Name() string
+	// Names are the names of hosts that it is configured with.
+	Names(ctx context.Context) ([]string, error)
+	// Enhancements are those that it can do, as certbot's flags have them: "redirect".
+	Enhancements() []string
+	// Authenticator answers challenges by its configuration.
+	Authenticator() acmeglue.Authenticator
+	// Check finds out whether an installation is possible, as far as that can be known
+	// before there is a certificate.
+	Check(ctx context.Context, in Installation) error
+	// Show prints what Install would do.
+	Show(ctx context.Context, in Installation, w io.Writer) error
+	// Install has it show a certificate, and makes sure that it does. An error after
+	// something was changed is an *InstallError.
+	Install(ctx context.Context, in Installation) (Installed, error)
+	// Reload has it take a certificate that is new at paths which it has already, and
+	// makes sure that it does.
+	Reload(ctx context.Context, in Installation) (Installed, error)
+}
+
+// Installation is what somebody wants of a web server.
+type Installation struct {
+	Names   []string
+	Lineage string // empty for files that are none
+	// Absolute paths of PEM files.
+	Cert, Key, Chain, FullChain string
+	// Deploy is false where only the enhancements are wanted.
+	Deploy                      bool
+	Redirect, HSTS, UIR, Staple bool
+	HTTPPort, HTTPSPort         int
+	ConfigDir                   string
+	// UseDefault lets a copy of the default server serve names that none serves, as
+	// certbot does.
+	UseDefault bool
+	// Choose lets a person pick; nil: nobody is there.
+	Choose func(ctx context.Context, question string, candidates []string, many bool) ([]int, error)
+}
+
+// Installed is what came of it, a line each, for people.
+type Installed struct {
+	Changed         bool
+	Notes, Warnings []string
+}
+
+// InstallError says that a server does not show what it should.
+type InstallError struct {
+	Step string // "verify"
+	// Live says that the server had been asked to use the changes; Undone, that all is
+	// as it was.
+	Live, Undone bool
+	Err          error
+}
+
+func (e *InstallError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *InstallError) Unwrap() error { return e.Err }
+
+// webServers are those that are offered.
+func (s *Steward) webServers(ctx context.Context, o *certbotcli.Options) []WebServerInfo {
+	if s.o.WebServers == nil {
+		return nil
+	}
+	return s.o.WebServers.List(ctx, o)
+}
+
+// isWebServer reports whether a plugin is a web server.
+func isWebServer(name string) bool { return name == "nginx" || name == "apache" }
+
+// webServer opens a server, once a run.
+func (s *Steward) webServer(ctx context.Context, name string, o *certbotcli.Options) (WebServer, error) {
+	s.serversMu.Lock()
+	defer s.serversMu.Unlock()
+	if open := s.servers[name]; open != nil {
+		return open, nil
+	}
+	if s.o.WebServers == nil || !slices.ContainsFunc(s.webServers(ctx, o), func(i WebServerInfo) bool { return i.Name == name }) {
+		return nil, notInstalled("installer", name)
+	}
+	open, err := s.o.WebServers.Open(ctx, name, o)
+	if err != nil {
+		return nil, text(fmt.Sprintf("The %s plugin is not working; there may be problems with your existing configuration.\nThe error was: %v", name, err))
+	}
+	s.servers[name] = open
+	return open, nil
+}
+
+// reload has the server of a lineage take the certificate that was renewed.
+func (s *Steward) reload(ctx context.Context, j *job) error {
+	if j.o.Installer == "" || j.o.DryRun {
+		return nil
+	}
+	server, err := s.webServer(ctx, j.o.Installer, j.o)
+	if err != nil {
+		return err
+	}
+	in := s.installation(j.o, j.names)
+	in.Deploy = true
+	in.of(j.l)
+	// Servers do one thing at a time.
+	s.exclusive.Lock()
+	defer s.exclusive.Unlock()
+	done, err := server.Reload(ctx, in)
+	s.tell(done)
+	return err
+}
+
+// tell passes on what a server has to say.
+func (s *Steward) tell(done Installed) {
+	for _, w := range done.Warnings {
+		s.o.Log.Warn(w)
+	}
+	for _, n := range done.Notes {
+		s.notify("%s", n)
+	}
+}
+
+// sayFailed tells people how things stand after an installation that failed.
+func (s *Steward) sayFailed(err error) {
+	var e *InstallError
+	switch {
+	case !errors.As(err, &e):
+		s.notify("Could not install certificate")
+	case !e.Undone:
+		s.o.Log.Error("An error occurred and we failed to restore your config and restart your server. What to do by hand is said below.")
+	case e.Live:
+		s.notify("We were unable to install your certificate, however, we successfully restored your server to its prior configuration.")
+	default:
+		s.notify("Could not install certificate")
+	}
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"edge/acmeglue"
+	"edge/acmeglue/steward"
+	"edge/installers"
+	"edge/internal/certbotcli"
+	"edge/internal/flock"
+)
+
+// webServers are the installers as the steward wants them: package installers knows
+// no command line, package steward no installers.
+type webServers struct {
+	c       *client
+	runner  *installers.Runner
+	release []func() error // of locks
+}
+
+// webServerKind is a server that edge has a package for.
+type webServerKind struct {
+	name, description string
+	open              func(c *client, o *certbotcli.Options, t *installers.Runner) (openServer, error)
+}
+
+// openServer is what the package of a server supplies.
+type openServer struct {
+	installers.Installer
+	auth         acmeglue.Authenticator
+	enhancements []string
+}
+
+func (c *client) webServers() *webServers {
+	return &webServers{c: c, runner: &installers.Runner{Work: c.o.WorkDir, Log: c.logger}}
+}
+
+// close frees the locks of servers' folders.
+func (w *webServers) close() error {
+	var errs []error
+	for _, release := range slices.Backward(w.release) {
+		errs = append(errs, release())
+	}
+	w.release = nil
+	return errors.Join(errs...)
+}
+
+// List implements steward.WebServers.
+func (w *webServers) List(_ context.Context, o *certbotcli.Options) []steward.WebServerInfo {
+	var list []steward.WebServerInfo
+	for _, k := range webServerKinds() {
+		i := steward.WebServerInfo{Name: k.name, Description: k.description}
+		if _, err := k.open(w.c, o, w.runner); err != nil {
+			i.Problem = err.Error()
+		}
+		list = append(list, i)
+	}
+	return list
+}
+
+// Open implements steward.WebServers.
+func (w *webServers) Open(ctx context.Context, name string, o *certbotcli.Options) (steward.WebServer, error) {
+	s, err := w.open(ctx, name, o)
+	if err != nil {
+		return nil, err
+	}
+	return &webServer{openServer: s, all: w}, nil
+}
+
+// open locks a server's folder and takes back what a run that was killed left.
+func (w *webServers) open(ctx context.Context, name string, o *certbotcli.Options) (openServer, error) {
+	n := slices.IndexFunc(webServerKinds(), func(k webServerKind) bool { return k.name == name })
+	if n < 0 {
+		return openServer{}, fmt.Errorf("edge has no installer %s", name)
+	}
+	s, err := webServerKinds()[n].open(w.c, o, w.runner)
+	if err != nil {
+		return s, err
+	}
+	release, err := w.c.lockServer(ctx, s.Root())
+	if err != nil {
+		return s, err
+	}
+	w.release = append(w.release, release)
+	return s, w.recover(ctx, o, s)
+}
+
+// recover takes back what is unfinished. It may be of another server than that which
+// is to be worked on.
+func (w *webServers) recover(ctx context.Context, o *certbotcli.Options, now openServer) error {
+	done, err := w.runner.Recover(ctx, func(name string) installers.Server { return w.find(o, cmp.Or(name, now.Name())) })
+	for _, r := range done {
+		says := fmt.Sprintf("a run that did not end had changed %s: that is taken back", strings.Join(r.Paths, ", "))
+		if r.Err != nil {
+			says += fmt.Sprintf("; %s may still run with it: %v", cmp.Or(r.Server, now.Name()), r.Err)
+		}
+		w.c.logger.Warn(says)
+	}
+	return err
+}
+
+// find returns a server for the transaction, nil where it is not there.
+func (w *webServers) find(o *certbotcli.Options, name string) installers.Server {
+	for _, k := range webServerKinds() {
+		if k.name != name {
+			continue
+		}
+		s, err := k.open(w.c, o, w.runner)
+		if err != nil {
+			w.c.logger.Warn(fmt.Sprintf("%s: %v", name, err))
+			return nil
+		}
+		return s.Installer
+	}
+	return nil
+}
+
+// Rollback implements steward.WebServers.
+func (w *webServers) Rollback(ctx context.Context, name string, o *certbotcli.Options) ([]string, error) {
+	if name == "" {
+		list, err := w.runner.Checkpoints()
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 {
+			return []string{"There is nothing to roll back: no change of a server's configuration is recorded."}, nil
+		}
+		if name = list[0].Server; name == "" {
+			return nil, fmt.Errorf("checkpoint %s does not say which server it is of; name it with --installer", list[0].Name)
+		}
+	}
+	s, err := w.open(ctx, name, o)
+	if err != nil {
+		return nil, err
+	}
+	done, err := w.runner.Rollback(ctx, o.Checkpoints, func(of string) installers.Server { return w.find(o, cmp.Or(of, s.Name())) }, o.Force)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range done.Warnings {
+		w.c.logger.Warn(warning)
+	}
+	var notes []string
+	if !w.c.asCertbot {
+		for _, c := range done.Checkpoints {
+			notes = append(notes, fmt.Sprintf("Rolled back %s (%s): %s", c.Name, strings.Join(c.Titles, "; "), strings.Join(c.Paths, ", ")))
+		}
+	}
+	return notes, nil
+}
+
+// lockServer keeps others out of a server's configuration, as certbot's plugins do.
+func (c *client) lockServer(ctx context.Context, root string) (func() error, error) {
+	release, err := flock.Dirs(ctx, []string{root}, c.lockOptions())
+	var busy *flock.BusyError
+	switch {
+	case errors.As(err, &busy) && c.asCertbot:
+		return nil, certbotText("Unable to lock " + root)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("lock %s: %w; run as root", root, err)
+	}
+	return release, err
+}
+
+// webServer is a server that is open.
+type webServer struct {
+	openServer
+	all *webServers
+}
+
+// Enhancements implements steward.WebServer.
+func (s *webServer) Enhancements() []string { return s.enhancements }
+
+// Authenticator implements steward.WebServer.
+func (s *webServer) Authenticator() acmeglue.Authenticator { return s.auth }
+
+// request is an installation in the terms of package installers.
+func request(in steward.Installation) installers.Request {
+	return installers.Request{
+		Names:       in.Names,
+		Certificate: installers.Certificate{Lineage: in.Lineage, Cert: in.Cert, Key: in.Key, Chain: in.Chain, FullChain: in.FullChain},
+		Deploy:      in.Deploy,
+		Enhance:     installers.Enhancements{Redirect: in.Redirect, HSTS: in.HSTS, UIR: in.UIR, Staple: in.Staple},
+		HTTPPort:    uint16(in.HTTPPort), HTTPSPort: uint16(in.HTTPSPort), ConfigDir: in.ConfigDir,
+		UseDefault: in.UseDefault, Choose: in.Choose,
+	}
+}
+
+// Check implements steward.WebServer.
+func (s *webServer) Check(ctx context.Context, in steward.Installation) error {
+	_, err := s.Plan(ctx, request(in))
+	return err
+}
+
+// Show implements steward.WebServer.
+func (s *webServer) Show(ctx context.Context, in steward.Installation, w io.Writer) error {
+	p, err := s.Plan(ctx, request(in))
+	if err != nil {
+		return err
+	}
+	return installers.Show(w, p, s.Installer)
+}
+
+// Install implements steward.WebServer.
+func (s *webServer) Install(ctx context.Context, in steward.Installation) (steward.Installed, error) {
+	r := request(in)
+	p, err := s.Plan(ctx, r)
+	if err != nil {
+		return steward.Installed{}, err
+	}
+	return s.apply(ctx, p, r)
+}
+
+// Reload implements steward.WebServer. The configuration stays as it is, also where it
+// does not use the certificate: nobody asked for that now.
+func (s *webServer) Reload(ctx context.Context, in steward.Installation) (steward.Installed, error) {
+	r := request(in)
+	p, err := s.Plan(ctx, r)
+	if err == nil && p.Empty() {
+		return s.apply(ctx, p, r)
+	}
+	done := steward.Installed{Warnings: []string{fmt.Sprintf("%s was reloaded, but is not configured with certificate %s for all of %s; edge install --cert-name %[2]s would change that",
+		s.Name(), in.Lineage, strings.Join(in.Names, ", "))}}
+	if err != nil {
+		done.Warnings[0] += ": " + err.Error()
+	}
+	if err := s.Test(ctx); err != nil {
+		return steward.Installed{}, err
+	}
+	return done, s.Activate(ctx)
+}
+
+func (s *webServer) apply(ctx context.Context, p *installers.Plan, r installers.Request) (steward.Installed, error) {
+	done := steward.Installed{Changed: !p.Empty(), Warnings: p.Warnings}
+	outcome, err := s.all.runner.Apply(ctx, s.Installer, p, r)
+	var failed *installers.StepError
+	switch {
+	case errors.As(err, &failed):
+		live := failed.Step == installers.Activate || failed.Step == installers.Verify || failed.Step == installers.Commit
+		return done, &steward.InstallError{Step: string(failed.Step), Live: live, Undone: failed.State != installers.NotUndone, Err: err}
+	case err != nil:
+		return done, err
+	}
+	done.Notes = p.Notes
+	done.Warnings = append(slices.Clone(p.Warnings), outcome.Warnings...)
+	return done, nil
+}
