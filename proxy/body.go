@@ -162,7 +162,7 @@ func (x *exchange) closeBody(aborted bool) {
 		return
 	}
 	b.finish()
-	if h1 := x.c.h1; h1 != nil && !aborted && !b.complete() {
+	if h1 := x.c.h1.Load(); h1 != nil && !aborted && !b.complete() {
 		x.rc.Flush()
 		if x.r.Header["Expect"] != nil && !b.wanted() {
 			// Reading now would send 100 Continue after the answer. net/http has

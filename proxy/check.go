@@ -69,7 +69,7 @@ func (x *exchange) faults() *refusal {
 // refused reports a message that the guard turned away before there was a request.
 func (s *Server) refused(c *conn, bad *refusal) {
 	proto := "HTTP/1.1"
-	if c.h1 == nil {
+	if c.h1.Load() == nil {
 		proto = "HTTP/2.0"
 	}
 	ev := edge.RequestEvent{

@@ -34,7 +34,7 @@ type conn struct {
 	version uint16
 	cipher  uint16
 	resumed bool
-	h1      *guard // nil on HTTP/2
+	h1      atomic.Pointer[guard] // nil on HTTP/2, and until the handshake is over
 
 	// refreshAt and fixed are used by the one goroutine that writes at a time
 	// (crypto/tls and net/http hold a lock around writes).
@@ -94,6 +94,9 @@ func (c *conn) CloseWrite() error {
 // Close closes the connection and counts it out, once.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
+	if g := c.h1.Load(); g != nil {
+		g.watch.close()
+	}
 	c.countMu.Lock()
 	defer c.countMu.Unlock()
 	if c.counted {

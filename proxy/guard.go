@@ -22,6 +22,7 @@ type guard struct {
 	net.Conn // *conn, or *tls.Conn on top of it
 	conn     *conn
 	scan     scanner
+	watch    watch
 	limits   *Limits
 	bad      *refusal // the stream ends here
 	told     bool     // bad has been answered
@@ -41,7 +42,8 @@ func (r *refusal) Error() string { return r.reason }
 func newGuard(c *conn, nc net.Conn, limits Limits) *guard {
 	g := &guard{Conn: nc, conn: c, limits: &limits}
 	g.scan.limits = g.limits
-	c.h1 = g
+	g.watch.wake.L = &g.watch.mu
+	c.h1.Store(g)
 	return g
 }
 
@@ -66,7 +68,12 @@ func (g *guard) Read(p []byte) (int, error) {
 	if g.killed.Load() {
 		return 0, errRefused
 	}
-	n, err := g.Conn.Read(p)
+	if len(p) == 1 && g.scan.between() {
+		if err := g.watch.wait(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := g.watch.read(g.Conn, p)
 	if n > 0 && !g.conn.began.Load() {
 		g.conn.began.Store(true)
 	}
@@ -129,6 +136,17 @@ func (g *guard) SetWriteDeadline(t time.Time) error {
 		return nil
 	}
 	return g.Conn.SetWriteDeadline(t)
+}
+
+// SetReadDeadline implements net.Conn.
+func (g *guard) SetReadDeadline(t time.Time) error { return g.watch.setDeadline(g.Conn, t) }
+
+// SetDeadline implements net.Conn.
+func (g *guard) SetDeadline(t time.Time) error {
+	if err := g.Conn.SetWriteDeadline(t); err != nil {
+		return err
+	}
+	return g.SetReadDeadline(t)
 }
 
 // CloseWrite lets net/http and tunnels half-close.

@@ -108,8 +108,11 @@ func (x *exchange) end() {
 	x.srv.obs.Request(&x.ev)
 	s := x.srv
 	abort := cause != nil
-	if abort && x.c.h1 != nil {
-		x.c.reset()
+	if h1 := x.c.h1.Load(); h1 != nil {
+		h1.watch.rest()
+		if abort {
+			x.c.reset()
+		}
 	}
 	clear(x.fields[:cap(x.fields)])
 	*x = exchange{fields: x.fields[:0]}

@@ -26,7 +26,7 @@ func (x *exchange) proxy(d *policy.Decision) {
 		// An upstream may answer while the body is still on its way.
 		x.rc.EnableFullDuplex()
 	}
-	res, err := pool.RoundTrip(x.r.Context(), &x.up)
+	res, err := pool.RoundTrip(x.context(), &x.up)
 	x.ev.UpstreamDuration = time.Since(x.ev.Start)
 	if err != nil {
 		x.failUpstream(err)

@@ -32,6 +32,9 @@ func (s *scanner) midHead() bool {
 	return s.phase == fieldLine || s.phase == startLine && len(s.line) > 0
 }
 
+// between reports whether one message has ended and nothing of another has come.
+func (s *scanner) between() bool { return s.phase == startLine && len(s.line) == 0 }
+
 // midBody reports whether a body has begun and not ended.
 func (s *scanner) midBody() bool { return s.phase > fieldLine && s.phase < opaque }
 
