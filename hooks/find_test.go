@@ -50,8 +50,8 @@ func TestDirectoryThatIsNone(t *testing.T) {
 //
 //	certbot certonly -n --standalone -d a.test --pre-hook "/nonexist -x"
 //
-// The third line is of later versions (hooks.py). 2.1 has swapped the two names
-// in the text about a file that is not executable, which later versions have not.
+// The third line is edge's own. 2.1 has swapped the two names in the text about a
+// file that is not executable (hooks.py); edge has not.
 func TestValidateInCertbotsWords(t *testing.T) {
 	dir := t.TempDir()
 	script(t, filepath.Join(dir, "good"), "")

@@ -212,7 +212,7 @@ func (r *Runner) watch(ctx context.Context, pid int, ended <-chan struct{}) <-ch
 		deadline := time.Now().Add(or(r.Grace, 10*time.Second))
 		poll := time.NewTicker(10 * time.Millisecond)
 		defer poll.Stop()
-		for kill(pid, 0) && time.Now().Before(deadline) {
+		for alive(pid) && time.Now().Before(deadline) {
 			<-poll.C
 		}
 		kill(pid, syscall.SIGKILL)
@@ -226,9 +226,6 @@ func awaitExit(pid int) {
 	for errors.Is(unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
 	}
 }
-
-// kill signals a process group and says whether there is one.
-func kill(pid int, sig syscall.Signal) bool { return syscall.Kill(-pid, sig) == nil }
 
 // command makes the process. A file is given to the shell as a parameter, which
 // it runs without looking for blanks or other meaning in it.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestTimeout(t *testing.T) {
@@ -87,6 +89,54 @@ func TestHookThatIgnoresTERMIsKilled(t *testing.T) {
 		t.Errorf("code %d, error %v", o.res.ExitCode, o.err)
 	}
 	l.ended(t)
+}
+
+// Orphans come to this process as they come to PID 1 of a container, and nobody
+// reaps them.
+func TestZombieNeedsNoGrace(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	ready, wait := fifo(t), fifo(t)
+	l := listen(t, ready)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := start(ctx, &Runner{Grace: time.Hour}, Command{Kind: Pre, Shell: fmt.Sprintf(
+		`sh -c 'exec 3>%s >/dev/null 2>&1; echo $$ >&3; read x <%s' & wait`, ready, wait)})
+	orphan, err := strconv.Atoi(l.line(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	o := get(t, "the end of the hook", done)
+	if failed(t, o.err); o.res.ExitCode != -15 {
+		t.Errorf("code %d, error %v", o.res.ExitCode, o.err)
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", orphan))
+	if err != nil || !strings.Contains(string(stat), ") Z ") {
+		t.Errorf("the child is no zombie: %s, %v", stat, err)
+	}
+	if _, err := unix.Wait4(orphan, nil, 0, nil); err != nil {
+		t.Errorf("nobody else may reap the child: %v", err)
+	}
+}
+
+func TestMemberAlive(t *testing.T) {
+	for stat, want := range map[string]bool{
+		"7 (sh) S 1 7 7 0 -1":          true,
+		"7 (sh) Z 1 7 7 0 -1":          false,
+		"7 (sh) X 1 7 7 0 -1":          false,
+		"7 (sh) S 1 8 7 0 -1":          false,
+		"7 (a) Z 1 7) R 1 7 7 0 -1":    true,
+		"7 (a b\n) S 1 9 () Z 1 7 7 0": false,
+		"7 (sh":                        false,
+		"":                             false,
+	} {
+		if got := memberAlive([]byte(stat), 7); got != want {
+			t.Errorf("%q: %v", stat, got)
+		}
+	}
 }
 
 // A daemon that a hook starts is the reason for many hooks.
