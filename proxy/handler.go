@@ -20,7 +20,7 @@ type exchange struct {
 	c   *conn
 	w   http.ResponseWriter
 	r   *http.Request
-	rc  *http.ResponseController
+	rc  http.ResponseController
 
 	req    policy.Request
 	fields []policy.Field // of req, then of up
@@ -29,6 +29,14 @@ type exchange struct {
 	ev     edge.RequestEvent
 	stall  *stallTimer   // HTTP/2 only, once something is written that may block
 	flight *atomic.Int64 // counts this exchange, once policy has named its site
+
+	onward func(int, []policy.Field) error // interim, made once
+}
+
+func newExchange() any {
+	x := new(exchange)
+	x.onward = x.interim
+	return x
 }
 
 // ServeHTTP implements http.Handler: it asks policy once and carries out what
@@ -37,7 +45,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := s.exchanges.Get().(*exchange)
 	x.srv, x.st, x.w, x.r = s, s.state.Load(), w, r
 	x.c, _ = r.Context().Value(connKey{}).(*conn)
-	x.rc = http.NewResponseController(w)
+	x.rc = *http.NewResponseController(w)
 	defer x.end()
 	x.begin()
 	if x.refused() || x.challenge() {
@@ -115,7 +123,7 @@ func (x *exchange) end() {
 		}
 	}
 	clear(x.fields[:cap(x.fields)])
-	*x = exchange{fields: x.fields[:0]}
+	*x = exchange{fields: x.fields[:0], onward: x.onward}
 	s.exchanges.Put(x)
 	if abort {
 		panic(http.ErrAbortHandler)

@@ -46,7 +46,7 @@ func (x *exchange) upstreamRequest(d *policy.Decision) {
 	r := x.r
 	x.up = upstream.Request{
 		Method: r.Method, Target: originForm(x.req.Path, x.req.Query), Host: d.Host,
-		Interim: x.interim,
+		Interim: x.onward,
 	}
 	if x.up.Upgrade = upgradeOf(r); x.up.Upgrade != "" {
 		// What follows on this connection is not examined any more: it is
@@ -54,7 +54,7 @@ func (x *exchange) upstreamRequest(d *policy.Decision) {
 		x.w.Header()["Connection"] = closeValue
 	}
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
-		x.body = newClientBody(r, x.rc, &x.st.engine.limits)
+		x.body = newClientBody(r, http.NewResponseController(x.w), &x.st.engine.limits)
 		x.up.Body = x.body
 		x.up.ContentLength = r.ContentLength
 		x.up.ExpectContinue = r.Header["Expect"] != nil
@@ -184,7 +184,7 @@ func (x *exchange) answerHeader(res *upstream.Response) (streaming bool) {
 	h := x.w.Header()
 	var named []string
 	for _, f := range res.Header {
-		if strings.EqualFold(f.Name, "Connection") {
+		if len(f.Name) == len("Connection") && strings.EqualFold(f.Name, "Connection") {
 			named = append(named, f.Value)
 		}
 	}

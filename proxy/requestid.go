@@ -15,7 +15,8 @@ type requestIDs struct {
 }
 
 func (r *requestIDs) next() string {
-	return r.prefix + strconv.FormatUint(r.n.Add(1), 16)
+	var buf [32]byte
+	return string(strconv.AppendUint(append(buf[:0], r.prefix...), r.n.Add(1), 16))
 }
 
 func randomPrefix() string {

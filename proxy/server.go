@@ -76,7 +76,7 @@ func New(opts Options) *Server {
 		perAddress: map[netip.Addr]int{},
 	}
 	s.ids.prefix = randomPrefix()
-	s.exchanges.New = func() any { return new(exchange) }
+	s.exchanges.New = newExchange
 	s.buffers.New = func() any { return new([copyBuffer]byte) }
 	s.tlsConfig = &tls.Config{GetConfigForClient: s.configFor}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

@@ -70,7 +70,7 @@ func (x *exchange) flush() error {
 
 func (x *exchange) stallTimer() *stallTimer {
 	if x.stall == nil {
-		x.stall = newStallTimer(x.rc, x.st.engine.limits.WriteStall)
+		x.stall = newStallTimer(http.NewResponseController(x.w), x.st.engine.limits.WriteStall)
 	}
 	return x.stall
 }

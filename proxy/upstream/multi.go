@@ -51,7 +51,8 @@ func (p *Pool) dialMulti(ctx context.Context) (net.Conn, error) {
 func (p *Pool) speaksHTTP2(nc net.Conn) {
 	p.mu.Lock()
 	old := p.first
-	p.first, p.multi = nc, true
+	p.first = nc
+	p.multi.Store(true)
 	p.mu.Unlock()
 	if old != nil {
 		old.Close()

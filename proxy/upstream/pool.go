@@ -22,7 +22,6 @@ type Pool struct {
 
 	mu     sync.Mutex
 	idle   []*conn  // last in, first out
-	multi  bool     // the upstream speaks HTTP/2
 	first  net.Conn // dialled, for the HTTP/2 transport
 	closed bool
 	inUse  int
@@ -32,6 +31,7 @@ type Pool struct {
 	requests, failures atomic.Uint64
 	last               atomic.Pointer[failure]
 	down               atomic.Bool // the last connect failed
+	multi              atomic.Bool // the upstream speaks HTTP/2
 }
 
 type failure struct {
@@ -53,7 +53,8 @@ func New(o Options) *Pool {
 	if o.ServerName == "" {
 		o.ServerName, _, _ = net.SplitHostPort(o.Address)
 	}
-	p := &Pool{o: o, multi: o.Scheme == "h2c"}
+	p := &Pool{o: o}
+	p.multi.Store(o.Scheme == "h2c")
 	if o.Scheme == "https" {
 		p.tls = &tls.Config{ServerName: o.ServerName, RootCAs: o.Roots, NextProtos: []string{"h2", "http/1.1"},
 			ClientSessionCache: tls.NewLRUClientSessionCache(16)}
@@ -99,7 +100,7 @@ func (p *Pool) RoundTrip(ctx context.Context, r *Request) (*Response, error) {
 
 // try makes one attempt. again means that another one is safe.
 func (p *Pool) try(ctx context.Context, r *Request, fresh bool) (res *Response, again bool, err *Error) {
-	if p.speaksMulti() && r.Upgrade == "" {
+	if p.multi.Load() && r.Upgrade == "" {
 		res, err := p.roundTrip2(ctx, r)
 		return res, false, err // net/http has tried again where that is safe
 	}
@@ -118,8 +119,8 @@ func (p *Pool) try(ctx context.Context, r *Request, fresh bool) (res *Response, 
 			return res, false, err
 		}
 		c = newConn(p, nc)
+		p.count(1)
 	}
-	p.count(1)
 	res, sent, rerr := c.exchange(ctx, r)
 	if rerr == nil {
 		return res, false, nil
@@ -128,12 +129,6 @@ func (p *Pool) try(ctx context.Context, r *Request, fresh bool) (res *Response, 
 	p.count(-1)
 	again = c.uses > 0 && !rerr.Timeout && !rerr.Malformed && !c.answered && (r.Replayable || !sent)
 	return nil, again, rerr
-}
-
-func (p *Pool) speaksMulti() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.multi
 }
 
 func (p *Pool) count(n int) {
@@ -186,7 +181,7 @@ func (connectTimeout) Error() string   { return "no connection within connect_ti
 func (connectTimeout) Timeout() bool   { return true }
 func (connectTimeout) Temporary() bool { return true }
 
-// takeIdle returns the connection that was used last, or nil. For a request
+// takeIdle returns the connection that was used last, counted as in use, or nil. For a request
 // that cannot be sent twice, or after some idle time, it first looks whether
 // the upstream has closed it.
 func (p *Pool) takeIdle(replayable bool) *conn {
@@ -200,12 +195,13 @@ func (p *Pool) takeIdle(replayable bool) *conn {
 		c := p.idle[n-1]
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
+		p.inUse++
 		p.mu.Unlock()
 		since := time.Since(c.idleSince)
 		if since < p.o.IdleTimeout && (replayable && since < time.Second || c.alive()) {
 			return c
 		}
-		c.close()
+		p.discard(c)
 	}
 }
 
