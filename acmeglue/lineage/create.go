@@ -29,6 +29,8 @@ type CreateOptions struct {
 	KeyMode fs.FileMode
 	// KeyGroup is the group of the key's file, a name or a number. "": as it comes.
 	KeyGroup string
+	// OweHooks: Repair asks for deploy hooks until Tree.HooksRan has been called.
+	OweHooks bool
 }
 
 // maxNames ends the search for a name that is not taken.
@@ -66,6 +68,11 @@ func (t *Tree) Create(o CreateOptions) (*Lineage, error) {
 	}
 	if err := probe(t.archiveDir(), j.KeyMode, j.Owner); err != nil {
 		return nil, fmt.Errorf("create lineage %s: %w", name, err)
+	}
+	if o.OweHooks {
+		if err := t.owe(name, j.Version); err != nil {
+			return nil, fmt.Errorf("create lineage %s: %w", name, err)
+		}
 	}
 	if err := t.begin(j); err != nil {
 		return nil, fmt.Errorf("create lineage %s: %w", name, err)

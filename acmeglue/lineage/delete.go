@@ -65,6 +65,9 @@ func (t *Tree) Delete(name string) (left []string, err error) {
 	if err := t.finish(j); err != nil {
 		return nil, err
 	}
+	if err := t.HooksRan(name); err != nil {
+		t.log.Warn(err.Error()) // Repair sees that there is no lineage
+	}
 	for _, p := range append([]string{j.Archive}, j.Links[:]...) {
 		if lexists(p) {
 			left = append(left, p)

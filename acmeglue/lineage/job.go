@@ -46,7 +46,10 @@ func (t *Tree) jobPath(name string) string {
 }
 
 // jobs are the names of lineages that have one.
-func (t *Tree) jobs() ([]string, error) {
+func (t *Tree) jobs() ([]string, error) { return t.marked(jobSuffix) }
+
+// marked are the names of lineages for which there is a hidden file with a suffix.
+func (t *Tree) marked(suffix string) ([]string, error) {
 	entries, err := readDir(t.archiveDir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -57,7 +60,7 @@ func (t *Tree) jobs() ([]string, error) {
 	var names []string
 	for _, e := range entries {
 		name, hidden := strings.CutPrefix(e.Name(), ".")
-		name, ok := strings.CutSuffix(name, jobSuffix)
+		name, ok := strings.CutSuffix(name, suffix)
 		if hidden && ok && checkName(name) == nil {
 			names = append(names, name)
 		}

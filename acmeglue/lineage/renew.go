@@ -21,6 +21,8 @@ type RenewOptions struct {
 	Key []byte
 	// Params are for the renewal file. Nil: it says what it said.
 	Params *Params
+	// OweHooks: Repair asks for deploy hooks until Tree.HooksRan has been called.
+	OweHooks bool
 }
 
 // Renew makes a new version and puts it in use; the key's file gets the group and the
@@ -40,6 +42,11 @@ func (l *Lineage) Renew(o RenewOptions) (version int, err error) {
 	}
 	if err := l.writable(j); err != nil {
 		return fail(err)
+	}
+	if o.OweHooks {
+		if err := l.tree.owe(l.name, j.Version); err != nil {
+			return fail(err)
+		}
 	}
 	if err := l.tree.begin(j); err != nil {
 		return fail(err)

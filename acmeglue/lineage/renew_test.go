@@ -50,7 +50,7 @@ func TestRenewRefuses(t *testing.T) {
 	before := snapshot(t, tree.Dirs().Config)
 	chain, key := pair(t, "one.example")
 	_, other := pair(t, "one.example")
-	for name, o := range map[string]RenewOptions{"another's key": {chain, other, nil}, "the old key": {chain, nil, nil}, "no chain": {nil, key, nil}} {
+	for name, o := range map[string]RenewOptions{"another's key": {Chain: chain, Key: other}, "the old key": {Chain: chain}, "no chain": {Key: key}} {
 		if n, err := l.Renew(o); err == nil {
 			t.Errorf("%s: version %d", name, n)
 		}

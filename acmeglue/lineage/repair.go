@@ -13,7 +13,7 @@ import (
 type Repaired struct {
 	Name     string // of the lineage
 	Text     string // what was done, for people
-	Deployed bool   // the links show a version that nobody was told of: deploy hooks are due
+	Deployed bool   // the links show a version that nobody was told of: deploy hooks are due, and HooksRan after them
 }
 
 // Repair brings the tree into a state that a crash of edge or certbot may have left it
@@ -46,7 +46,8 @@ func (t *Tree) Repair(ctx context.Context) ([]Repaired, error) {
 		}
 		done, errs = append(done, r...), append(errs, err)
 	}
-	return done, errors.Join(errs...)
+	owed, err := t.repairOwed()
+	return append(done, owed...), errors.Join(append(errs, err)...)
 }
 
 // Repair does for one lineage what Tree.Repair does for all, and reads it anew.

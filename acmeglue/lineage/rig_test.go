@@ -209,7 +209,7 @@ func leftovers(t testing.TB, tree *Tree) (found []string) {
 		if err != nil {
 			return err
 		}
-		if strings.Contains(name, ".tmp-") || strings.HasSuffix(name, ".job") || strings.HasPrefix(name, "previous_") ||
+		if strings.Contains(name, ".tmp-") || strings.HasSuffix(name, ".job") || strings.HasSuffix(name, ".owed") || strings.HasPrefix(name, "previous_") ||
 			strings.HasSuffix(name, ".new") || strings.HasSuffix(name, ".conf") && info.Size() == 0 {
 			found = append(found, path)
 		}

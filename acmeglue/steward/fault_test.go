@@ -58,6 +58,10 @@ const later = 15 * time.Minute
 
 // run is what the client does for a command line, in this process, with a fault.
 func (s site) run(ctx context.Context, line string, before func(durable.Step, string) error) error {
+	return s.runHooked(ctx, line, before, deployed{root: s.root})
+}
+
+func (s site) runHooked(ctx context.Context, line string, before func(durable.Step, string) error, hooks Hooks) error {
 	args := append(strings.Fields(line), "-n", "--standalone", "--http-01-port", strconv.Itoa(s.port), "--no-preflight", "--server", s.server,
 		"--config-dir", filepath.Join(s.root, "config"), "--work-dir", filepath.Join(s.root, "work"), "--logs-dir", filepath.Join(s.root, "logs"))
 	o, err := certbotcli.Parse(args, certbotcli.Env{ConfigFiles: []string{}})
@@ -77,7 +81,7 @@ func (s site) run(ctx context.Context, line string, before func(durable.Step, st
 	w := durable.Writer{Before: before}
 	steward := New(ctx, Options{
 		Tree:    lineage.Open(lineage.Dirs{Config: o.ConfigDir, Work: o.WorkDir, Logs: o.LogsDir}, lineage.Options{Durable: w}),
-		Storage: storage.Through(w), Durable: w, Hooks: deployed{root: s.root}, Roots: roots, Program: "edge", Version: "test", Out: io.Discard,
+		Storage: storage.Through(w), Durable: w, Hooks: hooks, Roots: roots, Program: "edge", Version: "test", Out: io.Discard,
 		Display: display.NewNonInteractive(io.Discard, display.Options{}),
 		Now:     func() time.Time { return time.Now().Add(later) }, Rand: func() float64 { return 0.5 },
 	})
@@ -168,9 +172,8 @@ func at(n int, forever bool, fail func() error) (before func(durable.Step, strin
 	}, steps
 }
 
-// verify runs the command again, undisturbed: it needs nobody's help. Hooks that a
-// killed run had not yet begun after all else was done are lost, as with certbot.
-func (c command) verify(t *testing.T, s site, ca *edgetest.CA, before int, certbot, hooksLost bool) {
+// verify runs the command again, undisturbed: it needs nobody's help.
+func (c command) verify(t *testing.T, s site, ca *edgetest.CA, before int, certbot bool) {
 	t.Helper()
 	if err := s.run(t.Context(), c.line, nil); err != nil {
 		t.Fatalf("the next run: %v", err)
@@ -195,7 +198,7 @@ func (c command) verify(t *testing.T, s site, ca *edgetest.CA, before int, certb
 	}
 	leaf, err1 := l.Read(lineage.Cert)
 	noted, err2 := os.ReadFile(filepath.Join(s.root, "deployed"))
-	if !hooksLost && (err1 != nil || err2 != nil || !strings.Contains(string(noted), string(leaf))) {
+	if err1 != nil || err2 != nil || !strings.Contains(string(noted), string(leaf)) {
 		t.Errorf("no deploy hook was run for what is in use: %v, %v", err1, err2)
 	}
 	if accounts, err := filepath.Glob(filepath.Join(s.root, "config/accounts/*/*/*/regr.json")); err != nil || len(accounts) != 1 {
@@ -219,7 +222,7 @@ func litter(t *testing.T, dir string) (found []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		name := filepath.Base(path)
-		if strings.Contains(name, ".tmp-") || strings.HasSuffix(name, ".job") || strings.HasPrefix(name, "previous_") {
+		if strings.Contains(name, ".tmp-") || strings.HasSuffix(name, ".job") || strings.HasSuffix(name, ".owed") || strings.HasPrefix(name, "previous_") {
 			found = append(found, path)
 		}
 		return err
@@ -244,7 +247,10 @@ func TestFaultAtEachStep(t *testing.T) {
 		if err := whole.run(t.Context(), c.line, counting); err != nil {
 			t.Fatal(err)
 		}
-		c.verify(t, whole, ca, orders, true, false)
+		c.verify(t, whole, ca, orders, true)
+		if noted, err := os.ReadFile(filepath.Join(whole.root, "deployed")); strings.Count(string(noted), "BEGIN") != 1 {
+			t.Errorf("deploy hooks ran %d times, %v", strings.Count(string(noted), "BEGIN"), err)
+		}
 		total := int(steps.Load())
 		t.Logf("%s: %d steps", c.name, total)
 		for n := range total {
@@ -264,11 +270,40 @@ func TestFaultAtEachStep(t *testing.T) {
 					default:
 						killChild(t, s, c, n)
 					}
-					c.verify(t, s, ca, orders, n == total/2, fault == "KILL" && n >= total-2)
+					c.verify(t, s, ca, orders, n == total/2)
 				})
 			}
 		}
 	}
+}
+
+// A run dies when its deploy hooks begin: the next one runs them, once.
+func TestKilledBeforeHooks(t *testing.T) {
+	ca, port := faultCA(t)
+	for _, c := range faultCommands {
+		s, orders := c.template(t, ca, port), ca.Orders()
+		killChild(t, s, c, atHooks)
+		noted := filepath.Join(s.root, "deployed")
+		if _, err := os.Stat(noted); err == nil {
+			t.Fatal("the hooks ran")
+		}
+		c.verify(t, s, ca, orders, true)
+		if err := s.run(t.Context(), c.line, nil); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile(noted); strings.Count(string(text), "BEGIN") != 1 {
+			t.Errorf("%s: deploy hooks ran %d times, %v", c.name, strings.Count(string(text), "BEGIN"), err)
+		}
+	}
+}
+
+// atHooks is the step of a run at which its deploy hooks begin.
+const atHooks = -1
+
+type dying struct{ noHooks }
+
+func (dying) Deploy(context.Context, HookCommands, string, []string) error {
+	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }
 
 func killChild(t *testing.T, s site, c command, n int) {
@@ -291,6 +326,9 @@ func dieInChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := site{os.Getenv("EDGE_STEWARD_ROOT"), os.Getenv("EDGE_STEWARD_SERVER"), port}
+	if n == atHooks {
+		t.Fatalf("still alive: %v", s.runHooked(t.Context(), os.Getenv("EDGE_STEWARD_LINE"), nil, dying{}))
+	}
 	before, _ := at(n, false, func() error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) })
 	t.Fatalf("still alive: %v", s.run(t.Context(), os.Getenv("EDGE_STEWARD_LINE"), before))
 }

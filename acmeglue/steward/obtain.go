@@ -101,6 +101,12 @@ func (s *Steward) deployHooks(ctx context.Context, j *job, l *lineage.Lineage) e
 	}
 	// As with certbot, hooks that fail do not make the renewal a failure: see Hooks.Err.
 	_ = s.o.Hooks.Deploy(ctx, j.hooks(), l.LiveDir(), j.names)
+	if j.o.DryRun || ctx.Err() != nil {
+		return nil // not run, or not to their end
+	}
+	if err := s.o.Tree.HooksRan(l.Name()); err != nil {
+		s.o.Log.Warn(err.Error())
+	}
 	return nil
 }
 
@@ -232,11 +238,11 @@ func (s *Steward) save(j *job, issued *acmeglue.Issued, key crypto.Signer) (*lin
 	}
 	if j.l == nil {
 		return s.o.Tree.Create(lineage.CreateOptions{
-			Name: j.lineageName(), Chain: issued.Chain, Key: pem, Params: params, KeyMode: j.o.KeyMode, KeyGroup: j.o.KeyGroup,
+			Name: j.lineageName(), Chain: issued.Chain, Key: pem, Params: params, KeyMode: j.o.KeyMode, KeyGroup: j.o.KeyGroup, OweHooks: true,
 		})
 	}
 	reused := j.o.ReuseKey && !j.o.NewKey
-	options := lineage.RenewOptions{Chain: issued.Chain, Params: params}
+	options := lineage.RenewOptions{Chain: issued.Chain, Params: params, OweHooks: true}
 	if !reused {
 		options.Key = pem
 	}

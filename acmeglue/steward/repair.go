@@ -19,10 +19,12 @@ func (s *Steward) Repair(ctx context.Context, o *certbotcli.Options) error {
 		// One lineage that cannot be repaired must not stop the others.
 		s.o.Log.Warn(fmt.Sprintf("not everything could be repaired: %v", err))
 	}
+	told := map[string]bool{}
 	for _, r := range done {
-		if !r.Deployed || o.DryRun {
+		if !r.Deployed || o.DryRun || told[r.Name] {
 			continue
 		}
+		told[r.Name] = true
 		j, err := s.reconstitute(o, r.Name)
 		if err != nil {
 			s.o.Log.Warn(err.Error())
