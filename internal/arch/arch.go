@@ -42,6 +42,8 @@ var home = map[string][]string{
 	"github.com/spf13":                      {"edge/cmd/edge"},
 	"github.com/rogpeppe/go-internal":       {"edge/cmd/edge"},
 	"github.com/summerwind/h2spec":          {"edge/proxy"},
+	"github.com/pavlo-v-chernykh":           {"edge/installers/files"},
+	"software.sslmate.com/src/go-pkcs12":    {"edge/installers/files"},
 	"github.com/letsencrypt/pebble":         {"edge/internal/edgetest"},
 	"github.com/miekg/dns":                  {"edge/internal/edgetest"},
 	"go.uber.org/goleak":                    {"edge"},

@@ -1,0 +1,170 @@
+package delivery
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Apply makes a delivery, unless all is as it should be. When it fails, the target is
+// as it was before and the server was told so; the record has why, and the next Apply
+// tries again.
+func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
+	r, err := e.load(&it)
+	if err != nil {
+		return Result{Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(), State: Failed, Error: err.Error()}
+	}
+	v := e.view(ctx, &it, m, r)
+	if m == nil {
+		return v.result(&it, m, r)
+	}
+	changed := false
+	err = v.err
+	if err == nil && len(v.put)+len(v.unseen) > 0 {
+		changed = true
+		err = e.deliver(ctx, &it, m, r, len(v.put) > 0)
+	}
+	now := e.Now()
+	switch {
+	case err != nil:
+		r.Failures++
+		r.Error = err.Error()
+		r.Attempt = now
+		e.log().Error("delivery failed", "lineage", it.Name, "target", it.Target.Kind()+" "+it.Target.Where(), "error", err, "failures", r.Failures)
+	default:
+		r.Failures, r.Error = 0, ""
+		if changed {
+			r.Attempt = now
+		}
+		if len(it.Verify) > 0 {
+			r.Verified = now
+		}
+	}
+	if serr := e.save(&it, r); serr != nil {
+		err = errors.Join(err, serr)
+	}
+	res := Result{
+		Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(), SHA256: hex.EncodeToString(m.Leaf[:]), Changed: changed,
+		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, State: InSync,
+	}
+	switch {
+	case err != nil:
+		res.State, res.Error = Failed, err.Error()
+	case r.Verified.IsZero():
+		res.State = Unverified
+	}
+	return res
+}
+
+// deliver puts, reloads and looks. The record is brought up to date, but for how it
+// ended; the caller writes it.
+func (e *Engine) deliver(ctx context.Context, it *Item, m *Material, r *record, put bool) error {
+	if !put {
+		return e.show(ctx, it, m)
+	}
+	r.Begun = hex.EncodeToString(m.Leaf[:])
+	if err := e.save(it, r); err != nil {
+		return err
+	}
+	// What the server showed before is what it has to show after an undo.
+	before := e.shown(ctx, it, m)
+	c, err := it.Target.Put(ctx, m, r.Data)
+	if err != nil {
+		r.Begun = ""
+		return err
+	}
+	if err := e.show(ctx, it, m); err != nil {
+		if c.Undo == nil {
+			// It cannot be taken back, so what is there is what was put: the next run
+			// puts it again, since the record does not have it as delivered.
+			return fmt.Errorf("%w; %s cannot be undone", err, it.Target.Kind())
+		}
+		back, uerr := e.undo(context.WithoutCancel(ctx), it, c, before)
+		if !back {
+			return fmt.Errorf("%w; and it could not be undone: %w", err, uerr) // Begun stays
+		}
+		r.Begun = ""
+		if uerr != nil {
+			return fmt.Errorf("%w; what was there before is back, but may not be in use: %w", err, uerr)
+		}
+		return fmt.Errorf("%w; what was there before is back", err)
+	}
+	r.Leaf, r.Chain, r.Settings, r.Data, r.Begun = r.Begun, m.chainSum(), it.Target.Settings(), c.Data, ""
+	r.Delivered, r.Verified = e.Now(), time.Time{}
+	if c.Verified {
+		r.Verified = r.Delivered
+	}
+	if err := e.save(it, r); err != nil {
+		return err // the certificate is there and shown; the next run finds it and notes it
+	}
+	if c.Commit != nil {
+		if err := c.Commit(ctx); err != nil {
+			e.log().Warn("the last version was not tidied up; the next delivery does it", "lineage", it.Name, "target", it.Target.Kind(), "error", err)
+		}
+	}
+	return nil
+}
+
+// show has the server take what is there, and waits until it shows the certificate.
+func (e *Engine) show(ctx context.Context, it *Item, m *Material) error {
+	if err := e.reload(ctx, it); err != nil {
+		return err
+	}
+	if len(it.Verify) == 0 {
+		return nil
+	}
+	return await(ctx, checks(it.Verify, m), m.Leaf, or(e.Verify, 10*time.Second))
+}
+
+func (e *Engine) reload(ctx context.Context, it *Item) error {
+	if len(it.Reload) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, or(e.Reload, time.Minute))
+	defer cancel()
+	out, err := e.Run(ctx, it.Reload)
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	e.log().Debug("reload", "lineage", it.Name, "target", it.Target.Kind(), "command", strings.Join(it.Reload, " "), "output", out)
+	return nil
+}
+
+// seen is what a check showed.
+type seen struct {
+	check
+	leaf [32]byte
+}
+
+// shown is what the server shows now; what shows nothing is left out.
+func (e *Engine) shown(ctx context.Context, it *Item, m *Material) []seen {
+	var list []seen
+	for _, c := range checks(it.Verify, m) {
+		if leaf, err := c.shows(ctx); err == nil {
+			list = append(list, seen{c, leaf})
+		}
+	}
+	return list
+}
+
+// undo takes back what was put. It waits for the server to show what it did before,
+// and has its own time for all of that: the run may be over.
+func (e *Engine) undo(ctx context.Context, it *Item, c Change, before []seen) (back bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*or(e.Reload, time.Minute))
+	defer cancel()
+	if err := c.Undo(ctx); err != nil {
+		return false, err
+	}
+	if err := e.reload(ctx, it); err != nil {
+		return true, err
+	}
+	for _, s := range before {
+		if err := await(ctx, []check{s.check}, s.leaf, or(e.Verify, 10*time.Second)); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}

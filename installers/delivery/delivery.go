@@ -1,0 +1,109 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"edge/internal/durable"
+)
+
+// Target is where a certificate goes.
+type Target interface {
+	// Kind is as in the configuration: "files".
+	Kind() string
+	// Where tells targets of one kind apart: a folder, a command line.
+	Where() string
+	// Settings are all that shapes what is put, but for secrets. Where they differ from
+	// those of the last time, the certificate is put anew.
+	Settings() string
+	// Look says what of the target is not as it was put, a line each; data is what the
+	// last Put returned, nil where there was none. It changes nothing.
+	Look(ctx context.Context, m *Material, data json.RawMessage) ([]string, error)
+	// Put puts the certificate there. After an error, all is as it was.
+	Put(ctx context.Context, m *Material, data json.RawMessage) (Change, error)
+	// Plan says what Put would do, a line each, for people.
+	Plan(m *Material) []string
+}
+
+// Change is what Put did and can take back. Undo is nil where nothing can; both are
+// called at most once, and one of them.
+type Change struct {
+	Data   json.RawMessage
+	Undo   func(ctx context.Context) error
+	Commit func(ctx context.Context) error // nil: nothing to tidy up
+	// Verified says that the target looked at the live server itself.
+	Verified bool
+}
+
+// Item is a delivery that the configuration wants.
+type Item struct {
+	Name   string // of the lineage, or the host of a site
+	Target Target
+	// Reload is run after the certificate was put, without a shell; empty: nothing.
+	Reload []string
+	// Verify is where the live server has to show it; empty: nobody looks.
+	Verify []Endpoint
+}
+
+// State is the one word for how a delivery stands.
+type State string
+
+// The states.
+const (
+	InSync     State = "in_sync"    // put, and shown by the live server
+	Unverified State = "unverified" // put; nothing says where to look
+	Pending    State = "pending"    // to be put: the first time, or a new certificate
+	Drifted    State = "drifted"    // put, but something is not as it was put, or is not shown
+	Failed     State = "failed"     // the last attempt failed; the next run tries again
+	Waiting    State = "waiting"    // there is no certificate yet
+)
+
+// Result is how a delivery stands.
+type Result struct {
+	Name   string `json:"name"`
+	Target string `json:"target"`
+	Where  string `json:"where"`
+	State  State  `json:"state"`
+	// Reasons are why it is not in sync, Actions what Apply does about it.
+	Reasons   []string  `json:"reasons,omitempty"`
+	Actions   []string  `json:"actions,omitempty"`
+	SHA256    string    `json:"sha256,omitempty"` // of the leaf that is wanted
+	Changed   bool      `json:"changed,omitempty"`
+	Delivered time.Time `json:"delivered,omitzero"`
+	Verified  time.Time `json:"verified,omitzero"`
+	Attempt   time.Time `json:"attempt,omitzero"`
+	Failures  int       `json:"failures,omitempty"` // in a row
+	Error     string    `json:"error,omitempty"`
+}
+
+// OK reports whether nothing is wrong as far as anybody can see.
+func (r *Result) OK() bool { return r.State == InSync || r.State == Unverified || r.State == Waiting }
+
+// Engine makes deliveries. One process at a time: whoever calls Apply has the lock of
+// Dir (internal/flock). Not safe for concurrent use.
+type Engine struct {
+	Dir     string // of the records; only its owner can read it
+	Durable durable.Writer
+	Verify  time.Duration // how long a server may take to show a certificate; zero: 10 seconds
+	Reload  time.Duration // how long a reload may take; zero: a minute
+	// Run runs a program to its end: installers.Run.
+	Run func(ctx context.Context, argv []string) (output string, err error)
+	Now func() time.Time
+	Log *slog.Logger // nil: none
+}
+
+func (e *Engine) log() *slog.Logger {
+	if e.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return e.Log
+}
+
+func or(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}

@@ -1,0 +1,201 @@
+package delivery
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"edge"
+	"edge/internal/edgetest"
+)
+
+func chain(t *testing.T, names ...string) edge.Bundle {
+	t.Helper()
+	return edgetest.NewChain(t, time.Now().Add(time.Hour), names...)
+}
+
+// What is not fit for delivery is refused before anything is touched.
+func TestMaterial(t *testing.T) {
+	now := time.Now()
+	good, other := chain(t, "a.test", "*.b.test", "192.0.2.7"), chain(t, "a.test")
+	if m, err := NewMaterial("a", good, []string{"A.test", "*.b.test", "x.b.test", "192.0.2.7"}, now); err != nil || len(m.Certs) != 2 || string(m.FullChainPEM) != string(good.Chain) || string(m.KeyPEM) != string(good.Key) {
+		t.Fatalf("%v", err)
+	}
+	leafOf := func(b edge.Bundle) []byte {
+		block, _ := pem.Decode(b.Chain)
+		return pem.EncodeToMemory(block)
+	}
+	rest := func(b edge.Bundle) []byte {
+		_, rest := pem.Decode(b.Chain)
+		return rest
+	}
+	for name, c := range map[string]struct {
+		b     edge.Bundle
+		hosts []string
+		at    time.Time
+		want  string
+	}{
+		"other key":   {edge.Bundle{Chain: good.Chain, Key: other.Key}, nil, now, "does not belong to it"},
+		"other chain": {edge.Bundle{Chain: append(leafOf(good), rest(other)...), Key: good.Key}, nil, now, "not issued by the one after it"},
+		"other host":  {good, []string{"a.test", "c.test"}, now, "not for c.test but for a.test, *.b.test, 192.0.2.7"},
+		"wildcard":    {good, []string{"*.a.test"}, now, "not for *.a.test"},
+		"over":        {good, nil, now.Add(2 * time.Hour), "which is not now"},
+		"not yet":     {good, nil, now.Add(-2 * time.Hour), "which is not now"},
+		"nothing":     {edge.Bundle{}, nil, now, "no certificate"},
+		"no key":      {edge.Bundle{Chain: good.Chain}, nil, now, "no private key"},
+		"key twice":   {edge.Bundle{Chain: append(leafOf(good), good.Key...), Key: good.Key}, nil, now, "a block \"PRIVATE KEY\""},
+		"bad key":     {edge.Bundle{Chain: good.Chain, Key: []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")}, nil, now, "private key: "},
+		"odd key":     {edge.Bundle{Chain: good.Chain, Key: good.Chain}, nil, now, "block \"CERTIFICATE\""},
+		"garbage":     {edge.Bundle{Chain: []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), Key: good.Key}, nil, now, "certificate 1 of the chain"},
+		"huge":        {edge.Bundle{Chain: make([]byte, maxBundle+1)}, nil, now, "at most"},
+		"long":        {edge.Bundle{Chain: []byte(strings.Repeat(string(leafOf(good)), maxCerts+1)), Key: good.Key}, nil, now, "more than 16 certificates"},
+	} {
+		if _, err := NewMaterial("a", c.b, c.hosts, c.at); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	// What is between blocks does not get through.
+	dirty := edge.Bundle{Chain: append([]byte("ssl_engine evil;\n"), good.Chain...), Key: append([]byte("junk\n"), good.Key...)}
+	if m, err := NewMaterial("a", dirty, nil, now); err != nil || strings.Contains(string(m.FullChainPEM)+string(m.KeyPEM), "evil") || strings.Contains(string(m.KeyPEM), "junk") {
+		t.Errorf("%v", err)
+	}
+}
+
+// talk is a server that says a protocol's lines up to its handshake: "<" lines are
+// expected, all others are sent.
+func talk(t *testing.T, b edge.Bundle, script ...string) (addr string) {
+	t.Helper()
+	pair, err := tls.X509KeyPair(b.Chain, b.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	serve := func(c net.Conn) {
+		defer c.Close()
+		in := bufio.NewReader(c)
+		for _, s := range script {
+			want, expected := strings.CutPrefix(s, "<")
+			if !expected {
+				_, _ = c.Write([]byte(s + "\r\n"))
+				continue
+			}
+			if got, err := in.ReadString('\n'); err != nil || got != want+"\r\n" {
+				return
+			}
+		}
+		_ = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}}).Handshake()
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(c)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func TestStartTLS(t *testing.T) {
+	b := chain(t, "mail.test", "*.mail.test", "127.0.0.1")
+	m, err := NewMaterial("mail", b, nil, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for proto, script := range map[string][]string{
+		"":     nil,
+		"smtp": {"220-mail.test", "220 ESMTP", "<EHLO localhost", "250-mail.test", "250 STARTTLS", "<STARTTLS", "220 go"},
+		"lmtp": {"220 LMTP", "<LHLO localhost", "250 STARTTLS", "<STARTTLS", "220 go"},
+		"imap": {"* OK ready", "<a STARTTLS", "* CAPABILITY X", "a OK begin"},
+		"pop3": {"+OK ready", "<STLS", "+OK begin"},
+	} {
+		at := []Endpoint{{talk(t, b, script...), proto}}
+		if n := len(checks(at, m)); n != 3 {
+			t.Errorf("%d checks", n)
+		}
+		if err := await(t.Context(), checks(at, m), m.Leaf, 5*time.Second); err != nil {
+			t.Errorf("%s: %v", proto, err)
+		}
+		if err := await(t.Context(), checks(at, m), [32]byte{1}, time.Millisecond); err == nil || !strings.Contains(err.Error(), "shows another certificate") {
+			t.Errorf("%s: %v", proto, err)
+		}
+	}
+	for proto, script := range map[string][]string{
+		"smtp": {"554 go away"}, "imap": {"* OK", "<a STARTTLS", "a NO " + strings.Repeat("x", 1000)}, "pop3": {"-ERR"}, "lmtp": {strings.Repeat("220-\r\n", 20000)}, "gopher": nil,
+	} {
+		_, err := check{Endpoint{talk(t, b, script...), proto}, ""}.shows(t.Context())
+		if err == nil || !strings.Contains(err.Error(), proto) || len(err.Error()) > 200 {
+			t.Errorf("%s: %v", proto, err)
+		}
+	}
+	// A server that says nothing costs its time and no more.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := (check{Endpoint{l.Addr().String(), "imap"}, ""}).shows(ctx); err == nil {
+		t.Error("silence shows a certificate")
+	}
+}
+
+// A record that is not ours to read is an error that names it, and stays as it is.
+func TestRecords(t *testing.T) {
+	e := &Engine{Dir: t.TempDir(), Now: time.Now}
+	it := Item{Name: "*.a.test/x", Target: nowhere{}}
+	m, err := NewMaterial("a", chain(t, "a.test"), nil, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := e.recordPath(&it)
+	if strings.ContainsAny(strings.TrimPrefix(path, e.Dir+"/"), "*/") {
+		t.Errorf("%s", path)
+	}
+	for name, text := range map[string]string{"garbage": "{", "huge": strings.Repeat(" ", maxRecord+1)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, res := range []Result{e.Look(t.Context(), it, m), e.Apply(t.Context(), it, m)} {
+			if res.State != Failed || !strings.Contains(res.Error, path) || !strings.Contains(res.Error, "remove it") {
+				t.Errorf("%s: %+v", name, res)
+			}
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", path); err != nil {
+		t.Fatal(err)
+	}
+	if res := e.Look(t.Context(), it, m); res.State != Failed {
+		t.Errorf("a link is followed: %+v", res)
+	}
+	if res := (&Engine{Dir: t.TempDir(), Now: time.Now}).Look(t.Context(), it, nil); res.State != Waiting || !res.OK() {
+		t.Errorf("without a certificate: %+v", res)
+	}
+}
+
+// nowhere is a target that takes everything and has no place.
+type nowhere struct{}
+
+func (nowhere) Kind() string     { return "nowhere" }
+func (nowhere) Where() string    { return "/x y" }
+func (nowhere) Settings() string { return "" }
+
+func (nowhere) Look(context.Context, *Material, json.RawMessage) ([]string, error) { return nil, nil }
+func (nowhere) Plan(*Material) []string                                            { return nil }
+func (nowhere) Put(context.Context, *Material, json.RawMessage) (Change, error)    { return Change{}, nil }

@@ -1,0 +1,103 @@
+package delivery
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// Look says how a delivery stands, and what Apply would do. It changes nothing. The
+// material is nil where there is no certificate yet.
+func (e *Engine) Look(ctx context.Context, it Item, m *Material) Result {
+	r, err := e.load(&it)
+	if err != nil {
+		return Result{Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(), State: Failed, Error: err.Error()}
+	}
+	v := e.view(ctx, &it, m, r)
+	return v.result(&it, m, r)
+}
+
+// view is what was seen of a delivery.
+type view struct {
+	put    []string // why the certificate has to be put
+	unseen []string // what the live server shows that it should not
+	err    error    // nothing could be seen
+}
+
+func (e *Engine) view(ctx context.Context, it *Item, m *Material, r *record) view {
+	var v view
+	if m == nil {
+		return v
+	}
+	switch {
+	case r.Leaf == "":
+		v.put = append(v.put, "it was never delivered")
+	case r.Leaf != hex.EncodeToString(m.Leaf[:]):
+		v.put = append(v.put, "there is a new certificate")
+	case r.Chain != m.chainSum():
+		v.put = append(v.put, "there is a new chain")
+	case r.Begun != "":
+		v.put = append(v.put, "a delivery was interrupted")
+	}
+	if r.Leaf != "" && r.Settings != it.Target.Settings() {
+		v.put = append(v.put, "the configuration was changed")
+	}
+	if len(v.put) == 0 {
+		if v.put, v.err = it.Target.Look(ctx, m, r.Data); v.err != nil {
+			return v
+		}
+	}
+	for _, c := range checks(it.Verify, m) {
+		if why := c.wrong(ctx, m.Leaf); why != "" {
+			v.unseen = append(v.unseen, why)
+		}
+	}
+	return v
+}
+
+func (v *view) result(it *Item, m *Material, r *record) Result {
+	res := Result{
+		Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(),
+		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, Error: r.Error,
+		Reasons: append(append([]string(nil), v.put...), v.unseen...),
+	}
+	if m != nil {
+		res.SHA256 = hex.EncodeToString(m.Leaf[:])
+	}
+	switch {
+	case m == nil:
+		res.State = Waiting
+	case v.err != nil:
+		res.State, res.Error = Failed, v.err.Error()
+	case len(res.Reasons) == 0 && r.Verified.IsZero() && len(it.Verify) == 0:
+		res.State, res.Error, res.Failures = Unverified, "", 0
+	case len(res.Reasons) == 0:
+		res.State, res.Error, res.Failures = InSync, "", 0
+	case r.Error != "":
+		res.State = Failed
+	case r.Leaf == res.SHA256:
+		res.State = Drifted
+	default:
+		res.State = Pending
+	}
+	if len(res.Reasons) > 0 && v.err == nil {
+		res.Actions = actions(it, m, len(v.put) > 0)
+	}
+	return res
+}
+
+// actions are what Apply does, for people.
+func actions(it *Item, m *Material, put bool) []string {
+	var list []string
+	if put {
+		list = it.Target.Plan(m)
+	}
+	if len(it.Reload) > 0 {
+		list = append(list, "run "+strings.Join(it.Reload, " "))
+	}
+	for _, p := range it.Verify {
+		list = append(list, fmt.Sprintf("look whether %s shows it", p))
+	}
+	return list
+}
