@@ -2,6 +2,7 @@ package installers
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 
 	"edge/internal/durable"
@@ -138,6 +139,14 @@ type Endpoint struct {
 	// Leaf is the SHA-256 of the DER of the leaf that has to be shown, where it is
 	// another one than that of the request's certificate.
 	Leaf [32]byte
+}
+
+// String is for people.
+func (e Endpoint) String() string {
+	if e.Name == "" {
+		return e.Addr
+	}
+	return fmt.Sprintf("%s (%s)", e.Addr, e.Name)
 }
 
 // HTTPCheck is a request, and what has to come of it. Redirects are not followed.

@@ -2,7 +2,9 @@ package installers
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -18,14 +20,12 @@ type Runner struct {
 	Durable durable.Writer
 	// Verify is how long a server may take to show what it has to; zero: 10 seconds.
 	Verify time.Duration
-	Log    *slog.Logger // nil: none
-	Now    func() time.Time
+	Log    *slog.Logger     // nil: none
+	Now    func() time.Time // nil: time.Now
 }
 
-// Finder returns the server of a name that is noted in the journal ("nginx"), nil where
-// it is not known. The name is empty for what certbot noted, which does not say whose
-// it is.
-type Finder func(server string) Server
+// undoTimeout is for taking everything back, whatever ended the run.
+const undoTimeout = 2 * time.Minute
 
 // Outcome is what came of a plan that was carried out.
 type Outcome struct {
@@ -35,13 +35,164 @@ type Outcome struct {
 	Warnings   []string // for people
 }
 
+// run is one plan on its way through the steps.
+type run struct {
+	*Runner
+	server Server
+	plan   *Plan
+	at     string // the checkpoint's folder while it is in progress
+	record *record
+	places []*place
+	// telling: see there.
+	telling  bool
+	noted    bool // the checkpoint is there: from now on there is something to undo
+	asked    bool // the server may have seen what was staged
+	back     bool // it takes checkpoints back
+	warnings []string
+}
+
 // Apply carries a plan out, or leaves everything as it was: the error is a *StepError
 // then. The certificate is that of the request; with Deploy it is looked at first (key,
 // chain, names, dates, who can read the key). A plan that is empty makes no checkpoint;
 // where the server does not show the certificate yet, it is activated all the same,
 // since what its configuration names may have been renewed.
 func (t *Runner) Apply(ctx context.Context, s Server, p *Plan, r Request) (*Outcome, error) {
-	return nil, errors.New("apply: not built yet")
+	u := &run{Runner: t, server: s, plan: p, at: dirInProgress, warnings: p.Warnings}
+	leaf, err := u.precheck(r)
+	if err != nil {
+		return nil, u.fail(ctx, Precheck, err)
+	}
+	u.look(ctx, leaf)
+	if p.Empty() && !u.telling {
+		// The server's own word is not asked for: it shows what it has to.
+		return u.outcome("", false), nil
+	}
+	if step, err := u.carryOut(ctx); err != nil {
+		if cause := certificateChanged(r, leaf); cause != nil {
+			err = errors.Join(err, cause)
+		}
+		return nil, u.fail(ctx, step, err)
+	}
+	if p.Empty() {
+		return u.outcome("", true), nil
+	}
+	name, err := t.finish()
+	if err != nil && name == "" {
+		return nil, u.fail(ctx, Commit, err)
+	}
+	if err != nil {
+		u.warnings = append(u.warnings, err.Error())
+	}
+	t.log().Info("certificate installed", "component", "installers", "target", s.Name(), "checkpoint", name)
+	return u.outcome(name, true), nil
+}
+
+func (u *run) outcome(checkpoint string, activated bool) *Outcome {
+	return &Outcome{Checkpoint: checkpoint, Activated: activated, Verified: len(u.places) + len(u.plan.Checks), Warnings: u.warnings}
+}
+
+// precheck finds all that can be found before anything is changed.
+func (u *run) precheck(r Request) (leaf *x509.Certificate, err error) {
+	switch {
+	case r.Deploy:
+		leaf, err = precheck(r.Certificate, r.Names, u.now())
+	case r.Certificate.chainPath() != "":
+		var chain []*x509.Certificate
+		if chain, err = r.Certificate.load(); err == nil {
+			leaf = chain[0]
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return leaf, u.checkStart()
+}
+
+// checkStart refuses to begin on top of something unfinished, or a plan that cannot be
+// carried out now.
+func (u *run) checkStart() error {
+	if err := checkPlan(u.plan); err != nil || u.plan.Empty() && !u.back {
+		return err
+	}
+	for _, name := range []string{dirInProgress, dirRolledBack, u.at} {
+		if there, err := u.pending(name); err != nil || there {
+			return errors.Join(err, fmt.Errorf("an earlier run was not finished, see %s: it has to be recovered first", u.dir(name)))
+		}
+	}
+	protected, err := u.protected()
+	if err != nil {
+		return err
+	}
+	for _, path := range protected {
+		for _, c := range u.plan.Changes {
+			if c.Path == path {
+				return &overwriteError{path}
+			}
+		}
+	}
+	folders := map[string]bool{}
+	for _, c := range u.plan.Changes {
+		if err := checkNow(c, folders); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overwriteError is in certbot's words.
+type overwriteError struct{ path string }
+
+func (e *overwriteError) Error() string {
+	return "Attempting to overwrite challenge file - " + e.path
+}
+
+// look finds out what the server shows before it is changed.
+func (u *run) look(ctx context.Context, leaf *x509.Certificate) {
+	u.places = places(ctx, u.plan, leaf)
+	u.telling = telling(ctx, u.places, u.plan.Checks)
+	u.record = &record{Version: 1, Servers: []string{u.server.Name()}, Titles: u.plan.Titles, Ran: u.plan.Commands}
+	for _, at := range u.places {
+		if at.before.err == nil {
+			u.record.Places = append(u.record.Places, placeBefore{at.Endpoint, at.watch})
+		}
+	}
+}
+
+// carryOut goes from Stage to Verify.
+func (u *run) carryOut(ctx context.Context) (Step, error) {
+	if !u.plan.Empty() || u.back {
+		if err := u.prepare(u.record, u.plan.Changes, u.at); err != nil {
+			// The last step of it may have failed after all the others.
+			u.noted, _ = u.pending(u.at)
+			return Stage, fmt.Errorf("write the journal: %w", explain(err))
+		}
+		u.noted = true
+		if err := u.stage(ctx); err != nil {
+			return Stage, err
+		}
+	}
+	if err := u.server.Test(ctx); err != nil {
+		return Test, err
+	}
+	u.asked = true
+	if err := u.server.Activate(ctx); err != nil {
+		return Activate, err
+	}
+	if err := u.verify(ctx, u.places, u.plan.Checks, u.telling); err != nil {
+		return Verify, err
+	}
+	return "", nil
+}
+
+// certificateChanged reports that the file has another certificate by now.
+func certificateChanged(r Request, leaf *x509.Certificate) error {
+	if leaf == nil {
+		return nil
+	}
+	if chain, err := r.Certificate.load(); err != nil || !chain[0].Equal(leaf) {
+		return fmt.Errorf("%s has been changed while the server was: run the command again", r.Certificate.chainPath())
+	}
+	return nil
 }
 
 // Temporary carries a plan out that is taken back soon, for a challenge: nothing is
@@ -49,50 +200,28 @@ func (t *Runner) Apply(ctx context.Context, s Server, p *Plan, r Request) (*Outc
 // ended, has a deadline of its own, and does nothing the second time. When Temporary
 // fails, all is as it was. One is active at a time.
 func (t *Runner) Temporary(ctx context.Context, s Server, p *Plan) (undo func(context.Context) error, err error) {
-	return nil, errors.New("temporary: not built yet")
+	u := &run{Runner: t, server: s, plan: p, at: dirTemporary}
+	if err := u.checkStart(); err != nil {
+		return nil, u.fail(ctx, Precheck, err)
+	}
+	u.look(ctx, nil)
+	if step, err := u.carryOut(ctx); err != nil {
+		return nil, u.fail(ctx, step, err)
+	}
+	done := p.Empty()
+	return func(ctx context.Context) error {
+		if done {
+			return nil
+		}
+		err := u.undo(ctx)
+		done = err == nil
+		return err
+	}, nil
 }
 
-// Recovered is something unfinished that Recover took back.
-type Recovered struct {
-	Checkpoint string // "temp_checkpoint", "IN_PROGRESS"
-	Server     string // empty where certbot left it behind, or it was not noted
-	Titles     []string
-	Paths      []string // files that are as they were before
-	// Err says why the server was not activated: it may still run with what was taken back.
-	Err error
-}
-
-// Recover takes back what a run that died left behind, temporary changes first, and
-// has the servers concerned take the files that are back. Everyone who is about to
-// change something calls it first. An error means that files could not be put back.
-func (t *Runner) Recover(ctx context.Context, find Finder) ([]Recovered, error) {
-	return nil, errors.New("recover: not built yet")
-}
-
-// RolledBack is what Rollback did.
-type RolledBack struct {
-	Checkpoints []Checkpoint // that are taken back, newest first
-	Warnings    []string     // "Unable to rollback 3 checkpoints, only 1 exist"
-}
-
-// Rollback takes the newest n checkpoints back, whoever made them, tests and activates,
-// and keeps everything as it is where a server refuses what was: the error is a
-// *StepError. Where files have been changed since, the error is a *ChangedError unless
-// force is true.
-func (t *Runner) Rollback(ctx context.Context, n int, find Finder, force bool) (*RolledBack, error) {
-	return nil, errors.New("rollback: not built yet")
-}
-
-// Checkpoint is one that was finished.
-type Checkpoint struct {
-	Name   string // "1700000000.123456"
-	Time   time.Time
-	Server string // empty where certbot made it
-	Titles []string
-	Paths  []string
-}
-
-// Checkpoints returns those that can be taken back, newest first.
-func (t *Runner) Checkpoints() ([]Checkpoint, error) {
-	return nil, errors.New("checkpoints: not built yet")
+func (t *Runner) log() *slog.Logger {
+	if t.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return t.Log
 }

@@ -1,5 +1,13 @@
 package installers
 
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // Step is one of the transaction.
 type Step string
 
@@ -32,19 +40,137 @@ type StepError struct {
 	Cause string
 	State UndoState
 	// UndoErr is why something is not as it was, and ByHand what to do about it, a
-	// line each.
-	UndoErr error
-	ByHand  []string
+	// line each. Notes are on what was put back, such as edits of somebody else that
+	// were put aside.
+	UndoErr       error
+	ByHand, Notes []string
 }
 
-func (e *StepError) Error() string { return string(e.Step) }
+func (e *StepError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s: %v", e.Server, e.Step, e.Err)
+	if e.Cause != "" {
+		fmt.Fprintf(&b, " (%s)", e.Cause)
+	}
+	switch e.State {
+	case Untouched:
+		b.WriteString("; nothing was changed")
+	case Undone:
+		b.WriteString("; everything was put back as it was before")
+	default:
+		fmt.Fprintf(&b, "; and not everything could be put back: %v", e.UndoErr)
+	}
+	for _, line := range slices.Concat(e.Notes, e.ByHand) {
+		b.WriteString("\n  " + line)
+	}
+	return b.String()
+}
 
-func (e *StepError) Unwrap() []error { return []error{e.Err, e.UndoErr} }
+// Unwrap gives what failed, and what failed when it was undone.
+func (e *StepError) Unwrap() []error {
+	if e.UndoErr == nil {
+		return []error{e.Err}
+	}
+	return []error{e.Err, e.UndoErr}
+}
+
+// fail takes everything back and says how things stand.
+func (u *run) fail(ctx context.Context, step Step, err error) error {
+	e := &StepError{Step: step, Server: u.server.Name(), Err: err, Cause: causeOf(err)}
+	if !u.noted {
+		return e
+	}
+	e.State = Undone
+	u.warnings = nil
+	e.UndoErr = u.undo(ctx)
+	e.Notes = u.warnings
+	if e.UndoErr == nil {
+		if step == Test && u.brokenBefore(ctx) {
+			e.Cause = "the configuration does not pass the test without the changes either: it was broken before"
+		}
+		return e
+	}
+	e.State = NotUndone
+	if there, _ := u.pending(u.at); there {
+		e.ByHand = append(e.ByHand, fmt.Sprintf("the files as they were are in %s; the next run of edge, or of certbot, puts them back", u.dir(u.at)))
+	}
+	for _, argv := range commands(u.server) {
+		e.ByHand = append(e.ByHand, "then run: "+strings.Join(argv, " "))
+	}
+	return e
+}
+
+func (u *run) brokenBefore(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	return u.server.Test(ctx) != nil
+}
+
+// undo puts everything back, and has the server take it where it may have seen
+// something else. It goes on when ctx has ended.
+func (u *run) undo(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	back, err := u.revert(ctx, u.dir(u.at))
+	if back != nil {
+		u.warnings = append(u.warnings, back.notes...)
+	}
+	if err != nil {
+		return err
+	}
+	// The checkpoint stays until the server has been asked, for the case that we die. It
+	// goes even if the server refuses: who repairs the files by hand is not to lose that.
+	err = errors.Join(back.commandErr, u.activateBefore(ctx))
+	if derr := u.discard(u.dir(u.at)); derr != nil {
+		err = errors.Join(err, fmt.Errorf("delete the checkpoint: %w", derr))
+	}
+	u.noted = false
+	return err
+}
+
+func (u *run) activateBefore(ctx context.Context) error {
+	before := u.before()
+	if !u.asked && look(ctx, before, nil) == nil {
+		return nil // it never saw anything else
+	}
+	if err := u.server.Test(ctx); err != nil {
+		return fmt.Errorf("the configuration as it was before does not pass the server's test: %w", err)
+	}
+	if err := u.server.Activate(ctx); err != nil {
+		return err
+	}
+	if err := u.verify(ctx, before, nil, true); err != nil {
+		return fmt.Errorf("the server does not show what it did before: %w", err)
+	}
+	return nil
+}
+
+// before are all places that showed a certificate, with that one as what is wanted.
+func (u *run) before() []*place {
+	var out []*place
+	for _, at := range u.places {
+		if at.before.err == nil {
+			out = append(out, &place{Endpoint: at.Endpoint, want: leafDigest(at.before.leaf), like: at.before.leaf, before: at.before, watch: true})
+		}
+	}
+	return out
+}
+
+// causeOf finds what is behind an error, where a place said so.
+func causeOf(err error) string {
+	var at *placeError
+	if errors.As(err, &at) {
+		return at.cause()
+	}
+	return ""
+}
 
 // ChangedError names files that somebody changed after a checkpoint was made.
 type ChangedError struct {
 	Paths []string
-	Diff  string // unified: from what was written to what is there
+	Diff  string // unified: from what is there to what it would become
 }
 
-func (e *ChangedError) Error() string { return "changed" }
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("%s changed since the checkpoint was made; to lose these changes, use force:\n%s", strings.Join(e.Paths, ", "), e.Diff)
+}
