@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -18,7 +19,7 @@ type Recovered struct {
 	// Checkpoint is "temp_checkpoint", "IN_PROGRESS", or, for a rollback that only had
 	// to be tidied up, "EDGE_ROLLED_BACK".
 	Checkpoint string
-	Servers    []string // none where certbot left it behind
+	Server     string // "nginx"; empty where certbot left it behind, "apache, nginx" for a rollback of both
 	Titles     []string
 	Paths      []string // files that are as they were before
 	Notes      []string // for people
@@ -45,7 +46,7 @@ func (t *Runner) Recover(ctx context.Context, find Finder) ([]Recovered, error) 
 		if err := t.finishRollback(r); err != nil {
 			return nil, err
 		}
-		out = append(out, Recovered{Checkpoint: dirRolledBack, Servers: r.Servers, Titles: r.Titles, Paths: r.paths()})
+		out = append(out, Recovered{Checkpoint: dirRolledBack, Server: strings.Join(r.Servers, ", "), Titles: r.Titles, Paths: r.paths()})
 	}
 	// This order: what is temporary came later, and is never in both.
 	for _, name := range []string{dirTemporary, dirInProgress} {
@@ -77,7 +78,8 @@ func (t *Runner) recoverOne(ctx context.Context, name string, find Finder) (*Rec
 	one := &Recovered{Checkpoint: name, Titles: titles, Paths: back.paths, Notes: back.notes}
 	names := []string{""}
 	if back.record != nil {
-		one.Servers, names = back.record.Servers, back.record.Servers
+		names = back.record.Servers
+		one.Server = strings.Join(names, ", ")
 	}
 	servers, unknown := found(names, find)
 	one.Notes = append(one.Notes, unknown...)

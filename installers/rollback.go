@@ -128,11 +128,11 @@ func (u *run) placesBack(ctx context.Context, before []placeBefore) {
 
 // Checkpoint is one that was finished.
 type Checkpoint struct {
-	Name    string // "1700000000.123456"
-	Time    time.Time
-	Servers []string // none where certbot made it
-	Titles  []string
-	Paths   []string
+	Name   string // "1700000000.123456"
+	Time   time.Time
+	Server string // "nginx"; empty where certbot made it
+	Titles []string
+	Paths  []string
 }
 
 // Checkpoints returns those that can be taken back, newest first.
@@ -156,7 +156,7 @@ func (t *Runner) Checkpoints() ([]Checkpoint, error) {
 		r, err := readRecord(dir)
 		switch {
 		case err == nil:
-			c.Servers, c.Paths = r.Servers, r.paths()
+			c.Server, c.Paths = strings.Join(r.Servers, ", "), r.paths()
 		case !errors.Is(err, errNoRecord):
 			return nil, err
 		default:
