@@ -10,9 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
+
+	"edge"
 )
 
 // record is what is remembered of a delivery between runs. It is written before
@@ -44,14 +45,7 @@ const maxRecord = 1 << 20
 // hash, since the place may be any text.
 func (e *Engine) recordPath(it *Item) string {
 	sum := sha256.Sum256([]byte(it.Name + "\x00" + it.Target.Kind() + "\x00" + it.Target.Where()))
-	return filepath.Join(e.Dir, FileName(it.Name)+"."+it.Target.Kind()+"."+hex.EncodeToString(sum[:6])+".json")
-}
-
-// FileName is a name of a lineage or host as it can be in names of files: without
-// the star of wildcards, which shells and HAProxy take for something else, and without
-// slashes.
-func FileName(name string) string {
-	return strings.NewReplacer("*", "_", "/", "_", ":", "-").Replace(name)
+	return filepath.Join(e.Dir, edge.FileName(it.Name)+"."+it.Target.Kind()+"."+hex.EncodeToString(sum[:6])+".json")
 }
 
 // load returns the record of a delivery; an empty one where there is none yet.

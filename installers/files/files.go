@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"edge"
 	"edge/installers/delivery"
 	"edge/internal/durable"
 )
@@ -144,7 +145,7 @@ func (t *Target) Put(_ context.Context, m *delivery.Material, raw json.RawMessag
 	if err := t.folder(); err != nil {
 		return delivery.Change{}, err
 	}
-	s := &store{t: t, w: t.o.Durable, dir: t.o.Dir, name: ".edge-" + delivery.FileName(t.o.Name), old: old}
+	s := &store{t: t, w: t.o.Durable, dir: t.o.Dir, name: ".edge-" + edge.FileName(t.o.Name), old: old}
 	next, err := s.put(contents)
 	if err != nil {
 		return delivery.Change{}, fmt.Errorf("files in %s: %w", t.o.Dir, err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"edge"
 	"edge/installers/delivery"
 	"edge/internal/durable"
 )
@@ -274,14 +275,14 @@ func TestSharedFolder(t *testing.T) {
 	r := newRig(t)
 	for _, name := range []string{"a.example.org", "*.example.org"} {
 		o := r.options()
-		o.Name, o.Layout, o.Names = name, FullchainKey, map[Part]string{File: delivery.FileName(name) + ".pem"}
+		o.Name, o.Layout, o.Names = name, FullchainKey, map[Part]string{File: edge.FileName(name) + ".pem"}
 		it, m := r.item(o), r.material(name)
 		it.Name = name
 		r.apply(it, m, delivery.Unverified)
-		if got := read(t, o.Dir+"/"+delivery.FileName(name)+".pem"); got != string(m.FullChainPEM)+string(m.KeyPEM) {
+		if got := read(t, o.Dir+"/"+edge.FileName(name)+".pem"); got != string(m.FullChainPEM)+string(m.KeyPEM) {
 			t.Errorf("%s: %q", name, got)
 		}
-		if got := mode(t, o.Dir+"/"+delivery.FileName(name)+".pem"); got != 0o640 {
+		if got := mode(t, o.Dir+"/"+edge.FileName(name)+".pem"); got != 0o640 {
 			t.Errorf("mode %#o", got)
 		}
 	}

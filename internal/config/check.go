@@ -48,6 +48,7 @@ func (l *loader) check() {
 	l.checkDNS("acme.dns", c.ACME.DNS)
 	l.checkSites()
 	l.checkCertificates()
+	l.checkDeliveries()
 	l.checkEmail()
 	if !filepath.IsAbs(c.Storage.Dir) {
 		l.bad("storage.dir", "write an absolute path", "%q is relative", c.Storage.Dir)

@@ -76,7 +76,8 @@ type Site struct {
 	TLS      TLS
 	Redirect int // 308, 301, or 0 for none
 	Proxy    Proxy
-	Pos      Pos // of the entry, for messages
+	Deliver  []Deliver // of the certificate of each host
+	Pos      Pos       // of the entry, for messages
 }
 
 // TLS is a site's tls section.
@@ -101,6 +102,7 @@ type Certificate struct {
 	DNS        *DNS     // nil: that of acme
 	KeyType    string   // "": that of acme
 	Profile    string
+	Deliver    []Deliver
 	Pos        Pos // of the entry, for messages
 }
 

@@ -296,6 +296,7 @@ func (l *loader) decodeSite(v value) {
 		p.get("connect_timeout").duration(&s.Proxy.ConnectTimeout)
 		p.get("header_timeout").duration(&s.Proxy.HeaderTimeout)
 	}
+	s.Deliver = l.decodeDeliver(v.get("deliver"))
 	l.cfg.Sites = append(l.cfg.Sites, s)
 }
 
@@ -344,5 +345,6 @@ func (l *loader) decodeCertificate(v value) {
 	v.get("challenges").texts(&c.Challenges)
 	v.get("key_type").text(&c.KeyType)
 	v.get("profile").text(&c.Profile)
+	c.Deliver = l.decodeDeliver(v.get("deliver"))
 	l.cfg.Certificates = append(l.cfg.Certificates, c)
 }

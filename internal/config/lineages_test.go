@@ -68,7 +68,6 @@ func TestCertificateMistakes(t *testing.T) {
 		"no hosts":              {cert("{name: a}"), ":7:5", "certificates.hosts is missing"},
 		"empty hosts":           {cert("{name: a, hosts: []}"), ":7:22", "no host"},
 		"misspelt":              {cert("{name: a, host: [a.test]}"), ":7:5", "did you mean hosts?"},
-		"delivery":              {cert("{name: a, hosts: [a.test], deliver: []}"), ":7:32", "does not have delivery yet"},
 		"slash":                 {cert("{name: ../a, hosts: [a.test]}"), ":7:12", "begins with a dot"},
 		"slash inside":          {cert("{name: a/b, hosts: [a.test]}"), ":7:12", "has a slash"},
 		"long name":             {cert("{name: " + strings.Repeat("x", 201) + ", hosts: [a.test]}"), ":7:12", "200 are possible"},

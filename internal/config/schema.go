@@ -99,7 +99,8 @@ func certificateKey() key {
 		dnsKey("instead of `acme.dns`"),
 		of(str("key_type", "", "instead of `acme.key_type`"), keyTypes...),
 		oneOf("ca", "", "instead of `acme.ca`", caForms()...),
-		str("profile", "", "instead of the profile of the CA"))
+		str("profile", "", "instead of the profile of the CA"),
+		deliverKey("where the certificate goes, beside its lineage; `edge renew` and `edge deliver apply` bring it there"))
 }
 
 // topKeys is the configuration, version 1.
@@ -176,14 +177,19 @@ func siteKey() key {
 				must(list("to", "", "URL of the upstream, one", text())),
 				of(str("host", "keep", "Host header: the client's, or the upstream's"), "keep", "upstream"),
 				dur("connect_timeout", "5s", "TLS included"),
-				dur("header_timeout", "60s", "from the end of a request to the header of its answer")))))
+				dur("header_timeout", "60s", "from the end of a request to the header of its answer")))),
+		deliverKey("where the certificate of each host goes, once the door has it; `edge deliver apply` brings it there"))
 }
 
 // later are keys that this version of edge knows of, but cannot do yet.
 var later = map[string]string{
-	"routes": "routes", "static": "static files", "deliver": "delivery",
+	"routes": "routes", "static": "static files",
 	"auth": "authentication", "pools": "upstream pools", "compress": "compression", "rate_limit": "rate limits",
 	"tracing": "tracing", "health": "health checks",
+	"haproxy": "delivery to HAProxy", "hitch": "delivery to hitch", "icecast": "delivery to Icecast", "postfix": "delivery to Postfix",
+	"exim": "delivery to Exim", "dovecot": "delivery to Dovecot", "proxmox": "delivery to Proxmox", "pritunl": "delivery to Pritunl",
+	"plesk": "delivery to Plesk", "heroku": "delivery to Heroku", "cloudfront": "delivery to CloudFront", "gandi": "delivery to Gandi",
+	"nginx": "delivery to nginx", "apache": "delivery to Apache",
 }
 
 // Schema returns the JSON Schema (2020-12) of the configuration.

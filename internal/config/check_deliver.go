@@ -1,0 +1,157 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// deliveries looks at all targets of a configuration: what two of them write would be
+// written by one alone.
+type deliveries struct {
+	l    *loader
+	seen map[string]Pos // files that are written, programs that are run for a name
+}
+
+func (l *loader) checkDeliveries() {
+	d := deliveries{l, map[string]Pos{}}
+	for i := range l.cfg.Certificates {
+		c := &l.cfg.Certificates[i]
+		d.check(fmt.Sprintf("certificates[%d].deliver", i), c.Deliver, []string{c.Name})
+	}
+	for i := range l.cfg.Sites {
+		s := &l.cfg.Sites[i]
+		path := fmt.Sprintf("sites[%d].deliver", i)
+		if len(s.Deliver) == 0 {
+			continue
+		}
+		switch {
+		case s.TLS.Off:
+			l.bad(path, "remove it", "a site without TLS has no certificate")
+		case s.TLS.Lineage != "":
+			l.bad(path, "write it under certificates, beside the lineage", "the certificate of this site is a lineage")
+		case s.TLS.Cert != "":
+			l.bad(path, "remove it", "the certificate of this site is in files already")
+		case s.TLS.OnDemand != nil:
+			l.bad(path, "give the names that are to be delivered a site of their own", "on-demand names are not known beforehand")
+		default:
+			d.check(path, s.Deliver, s.Hosts)
+		}
+	}
+}
+
+func (d *deliveries) check(path string, targets []Deliver, names []string) {
+	l := d.l
+	for i := range targets {
+		t := &targets[i]
+		p := fmt.Sprintf("%s[%d]", path, i)
+		switch {
+		case t.Files != nil && t.Exec != nil:
+			l.bad(p, "write an entry for each", "two targets in one entry")
+		case t.Files != nil:
+			d.files(p+".files", t.Files, names)
+		case t.Exec != nil:
+			d.exec(p, t, names)
+		default:
+			l.bad(p, "add files or exec", "no target")
+		}
+		l.checkArgv(p+".reload", t.Reload)
+		for j := range t.Verify {
+			at := fmt.Sprintf("%s.verify[%d]", p, j)
+			if host, port, err := net.SplitHostPort(t.Verify[j].Addr); err != nil || host == "" || !validPort(port) || strings.ContainsAny(host, " @") {
+				l.bad(at, "write host:port, or host:port/smtp, IPv6 in brackets", "%q is not where a server can be asked", shown(t.Verify[j].Addr))
+			}
+		}
+	}
+}
+
+func validPort(s string) bool {
+	n, ok := plainInt(s)
+	return ok && n >= 1 && n <= 65535
+}
+
+func (l *loader) checkArgv(path string, argv []string) {
+	switch {
+	case argv == nil:
+	case len(argv) == 0 || argv[0] == "":
+		l.bad(path, "name a program", "no program")
+	case len(argv) == 1 && strings.ContainsAny(argv[0], " \t"):
+		words := strings.Join(strings.Fields(argv[0]), ", ")
+		l.bad(path, "there is no shell: write each word as an entry: ["+words+"]", "%q is no program", shown(argv[0]))
+	case slices.ContainsFunc(argv, func(a string) bool { return strings.Contains(a, "\x00") }):
+		l.bad(path, "", "an argument has a NUL byte")
+	}
+}
+
+func (d *deliveries) exec(path string, t *Deliver, names []string) {
+	l := d.l
+	if l.checkArgv(path+".exec.command", t.Exec.Command); t.Exec.Command == nil {
+		l.bad(path+".exec.command", "name a program", "no program")
+	}
+	if t.Reload != nil {
+		l.bad(path+".reload", "do it in the command", "exec runs its command and nothing else")
+	}
+	for _, n := range names {
+		d.once(path, "program\x00"+n+"\x00"+strings.Join(t.Exec.Command, "\x00"), "this program gets the certificate of "+n+" already")
+	}
+}
+
+// once refuses what another delivery does as well.
+func (d *deliveries) once(path, what, says string) bool {
+	if first, twice := d.seen[what]; twice {
+		d.l.bad(path, "keep one of the two, or put {name} into dir or names", "%s, at %s", says, first)
+		return false
+	}
+	d.seen[what] = d.l.place(path)
+	return true
+}
+
+func (d *deliveries) files(path string, f *Files, names []string) {
+	l := d.l
+	wanted := parts
+	if f.Layout != "separate" {
+		wanted = []string{"file"}
+	}
+	if len(f.Names) == 0 {
+		l.bad(path+".names", "leave it out for the default", "no file is wanted")
+	}
+	for part := range f.Names {
+		if !slices.Contains(wanted, part) {
+			l.bad(path+".names."+part, "possible: "+strings.Join(wanted, ", "), "layout %s has no %s", f.Layout, part)
+		}
+	}
+	keystore := f.Layout == "pkcs12" || f.Layout == "jks"
+	switch _, written := l.pos[path+".password"]; {
+	case keystore && !written:
+		l.bad(path, "add password: file:PATH", "layout %s needs a password", f.Layout)
+	case !keystore && written:
+		l.bad(path+".password", "remove it", "layout %s has no password", f.Layout)
+	case f.Layout == "jks" && f.Password != "" && len(f.Password) < 6:
+		l.bad(path+".password", "choose a longer one", "a JKS wants a password of six characters and more")
+	case strings.ContainsFunc(f.Password, func(c rune) bool { return c < ' ' || c > '~' }):
+		l.bad(path+".password", "choose another one", "the password has characters beyond ASCII, which programs encode in different ways")
+	}
+	for _, n := range names {
+		dir, at := f.At(n)
+		if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir || dir == "/" {
+			l.bad(path+".dir", "write an absolute path, without . and ..", "%q is not the path of a folder", shown(dir))
+			return
+		}
+		if !d.once(path, dir+"\x00"+n, "this folder has the certificate of "+n) {
+			return
+		}
+		for _, part := range slices.Sorted(maps.Keys(at)) {
+			name := at[part]
+			if name == "" || len(name) > 200 || name[0] == '.' || strings.ContainsAny(name, "/\x00") {
+				l.bad(path+".names."+part, "write a plain name; the folder is dir", "%q cannot be the name of a file here", shown(name))
+				return
+			}
+			if !d.once(path, filepath.Join(dir, name), filepath.Join(dir, name)+" is written already") {
+				return
+			}
+		}
+	}
+}
