@@ -2,149 +2,59 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"edge/internal/edgetest"
 )
 
 // person sits at a pseudo-terminal on which edge runs.
 type person struct {
-	t      *testing.T
-	master *os.File
-	cmd    *exec.Cmd
-
-	mu    sync.Mutex
-	seen  strings.Builder
-	read  int           // of what was seen, bytes that were waited for
-	more  chan struct{} // has a token when there is more to see
-	ended chan struct{} // closed when the terminal is
+	t   *testing.T
+	pty *edgetest.PTY
+	cmd *exec.Cmd
 }
 
 // sit starts edge on a terminal of its own.
 func (tr *tree) sit(args ...string) *person {
 	tr.t.Helper()
-	master, slave := openPTY(tr.t)
-	p := &person{t: tr.t, master: master, cmd: tr.command("edge", args...), more: make(chan struct{}, 1), ended: make(chan struct{})}
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = slave, slave, slave
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	err := p.cmd.Start()
-	slave.Close()
-	if err != nil {
-		tr.t.Fatal(err)
-	}
-	go p.watch()
-	tr.t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		_ = p.cmd.Wait()
-		master.Close()
-		<-p.ended
-	})
+	return tr.sitAt("edge", args...)
+}
+
+func (tr *tree) sitAt(program string, args ...string) *person {
+	tr.t.Helper()
+	p := &person{tr.t, edgetest.OpenPTY(tr.t), tr.command(program, args...)}
+	p.pty.Start(p.cmd)
 	return p
 }
 
-func openPTY(t *testing.T) (master, slave *os.File) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := master.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var n uint32
-	var errs [2]error
-	err = c.Control(func(fd uintptr) {
-		errs[0] = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0)
-		n, errs[1] = unix.IoctlGetUint32(int(fd), unix.TIOCGPTN)
-	})
-	if err := errors.Join(err, errs[0], errs[1]); err != nil {
-		t.Fatal(err)
-	}
-	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return master, slave
-}
-
-func (p *person) watch() {
-	defer close(p.ended)
-	b := make([]byte, 4096)
-	for {
-		n, err := p.master.Read(b)
-		p.mu.Lock()
-		p.seen.Write(b[:n])
-		p.mu.Unlock()
-		select {
-		case p.more <- struct{}{}:
-		default:
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (p *person) screen() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return strings.ReplaceAll(p.seen.String(), "\r\n", "\n")
-}
-
-// sees waits until a text is on the screen, after all that was waited for before.
 func (p *person) sees(text string) *person {
 	p.t.Helper()
-	deadline := time.After(30 * time.Second)
-	for {
-		screen := p.screen()
-		if n := strings.Index(screen[p.read:], text); n >= 0 {
-			p.read += n + len(text)
-			return p
-		}
-		select {
-		case <-p.more:
-		case <-p.ended:
-			if !strings.Contains(p.screen()[p.read:], text) {
-				p.t.Fatalf("edge ended without %q; the screen shows\n%s", text, p.screen())
-			}
-		case <-deadline:
-			p.t.Fatalf("never seen: %q; the screen shows\n%s", text, p.screen())
-		}
-	}
+	p.pty.Sees(text)
+	return p
 }
 
 func (p *person) types(keys string) *person {
 	p.t.Helper()
-	if _, err := io.WriteString(p.master, keys); err != nil {
-		p.t.Fatal(err)
-	}
+	p.pty.Types(keys)
 	return p
 }
 
 // leaves waits for the end of edge.
 func (p *person) leaves(code int) string {
 	p.t.Helper()
-	<-p.ended // or the timeout of the tests
+	<-p.pty.Gone() // or the timeout of the tests
 	if err := p.cmd.Wait(); p.cmd.ProcessState == nil {
 		p.t.Fatal(err)
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != code {
-		p.t.Errorf("%v: exit status %d, want %d; the screen shows\n%s", p.cmd.Args[1:], got, code, p.screen())
+		p.t.Errorf("%v: exit status %d, want %d; the screen shows\n%s", p.cmd.Args[1:], got, code, p.pty.Screen())
 	}
-	return p.screen()
+	return p.pty.Screen()
 }
 
 const ctrlC = "\x03"

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"edge/internal/edgetest"
 )
 
 // Whatever strangers write, and wherever it is shown, the terminal obeys nothing
@@ -152,8 +154,8 @@ func TestNoTerminal(t *testing.T) {
 
 // Half a terminal is none.
 func TestTerminalOnOneSide(t *testing.T) {
-	p := openPTY(t)
-	for _, d := range []Display{NewTerminal(p.slave, io.Discard, Options{}), NewTerminal(pipe(t, "n\n"), p.slave, Options{})} {
+	p := edgetest.OpenPTY(t)
+	for _, d := range []Display{NewTerminal(p.Slave, io.Discard, Options{}), NewTerminal(pipe(t, "n\n"), p.Slave, Options{})} {
 		if yes, err := ConfirmDelete(t.Context(), d, []string{"a"}); err != nil || !yes {
 			t.Error(yes, err)
 		}

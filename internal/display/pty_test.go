@@ -5,107 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"edge/internal/edgetest"
 )
-
-// pty is a pseudo-terminal: what a person types and sees is at master, what a
-// program reads and prints at slave.
-type pty struct {
-	master, slave *os.File
-
-	mu   sync.Mutex
-	seen bytes.Buffer
-	more chan struct{} // gets a token whenever there is more to see
-	done chan struct{} // closed when the terminal is gone
-}
-
-func openPTY(t *testing.T) *pty {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := master.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var n uint32
-	var errs [2]error
-	if err := c.Control(func(fd uintptr) {
-		errs[0] = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0)
-		n, errs[1] = unix.IoctlGetUint32(int(fd), unix.TIOCGPTN)
-	}); err != nil || errs[0] != nil || errs[1] != nil {
-		t.Fatal(err, errs)
-	}
-	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &pty{master: master, slave: slave, more: make(chan struct{}, 1), done: make(chan struct{})}
-	go p.watch()
-	t.Cleanup(p.close)
-	return p
-}
-
-func (p *pty) close() {
-	p.slave.Close()
-	p.master.Close()
-	<-p.done
-}
-
-func (p *pty) watch() {
-	defer close(p.done)
-	b := make([]byte, 4096)
-	for {
-		n, err := p.master.Read(b)
-		p.mu.Lock()
-		p.seen.Write(b[:n])
-		p.mu.Unlock()
-		select {
-		case p.more <- struct{}{}:
-		default:
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (p *pty) screen() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return strings.ReplaceAll(p.seen.String(), "\r\n", "\n")
-}
-
-// see waits until text is on the screen n times.
-func (p *pty) see(t *testing.T, text string, n int) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	for strings.Count(p.screen(), text) < n {
-		select {
-		case <-p.more:
-		case <-deadline:
-			t.Fatalf("never seen %d times: %q; the screen shows\n%s", n, text, p.screen())
-		}
-	}
-}
-
-func (p *pty) typ(t *testing.T, keys string) {
-	t.Helper()
-	if _, err := io.WriteString(p.master, keys); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // result is what a question in a goroutine came to.
 type result[T any] struct {
@@ -123,33 +32,33 @@ func start[T any](question func() (T, error)) <-chan result[T] {
 }
 
 func TestPersonAtATerminal(t *testing.T) {
-	p := openPTY(t)
-	d := NewTerminal(p.slave, p.slave, Options{})
+	p := edgetest.OpenPTY(t)
+	d := NewTerminal(p.Slave, p.Slave, Options{})
 	sure := start(func() (bool, error) { return ConfirmDelete(t.Context(), d, []string{"site"}) })
-	p.see(t, "(Y)es/(N)o: ", 1)
-	p.typ(t, "what?\r")
-	p.see(t, "(Y)es/(N)o: ", 2)
-	p.typ(t, "nX\x7fo\r") // with one character erased
+	p.Sees("(Y)es/(N)o: ")
+	p.Types("what?\r")
+	p.Sees("(Y)es/(N)o: ")
+	p.Types("nX\x7fo\r") // with one character erased
 	if r := <-sure; r.err != nil || r.value {
 		t.Errorf("a default was taken at a terminal: %+v", r)
 	}
 	index := start(func() (int, error) {
 		return d.Menu(t.Context(), "Pick", Choices([]string{"a", "b"}), MenuOptions{Default: new(0)})
 	})
-	p.see(t, "to cancel): ", 1)
-	p.typ(t, "2\r")
+	p.Sees("to cancel): ")
+	p.Types("2\r")
 	if r := <-index; r.err != nil || r.value != 1 {
 		t.Errorf("%+v", r)
 	}
 	pause := start(func() (bool, error) { return true, d.Pause(t.Context(), "Look at this.") })
-	p.see(t, "Press Enter to Continue", 1)
-	p.typ(t, "\r")
+	p.Sees("Press Enter to Continue")
+	p.Types("\r")
 	if r := <-pause; r.err != nil {
 		t.Error(r.err)
 	}
 	answer := start(func() (string, error) { return d.Input(t.Context(), "Name", InputOptions{Flag: "--name"}) })
-	p.see(t, "Name (Enter 'c' to cancel): ", 1)
-	p.typ(t, "\x04") // Ctrl-D
+	p.Sees("Name (Enter 'c' to cancel): ")
+	p.Types("\x04") // Ctrl-D
 	var eof *EOFError
 	if r := <-answer; !errors.As(r.err, &eof) || eof.Flag != "--name" || !strings.Contains(r.err.Error(), "--name") {
 		t.Errorf("%+v", r)
@@ -158,12 +67,12 @@ func TestPersonAtATerminal(t *testing.T) {
 
 // A question that nobody waits for any more takes nothing of what is typed later.
 func TestContextEndsAQuestion(t *testing.T) {
-	p := openPTY(t)
-	d := NewTerminal(p.slave, p.slave, Options{})
+	p := edgetest.OpenPTY(t)
+	d := NewTerminal(p.Slave, p.Slave, Options{})
 	enough := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	first := start(func() (string, error) { return d.Input(ctx, "First", InputOptions{}) })
-	p.see(t, "First", 1)
+	p.Sees("First")
 	// Another one waits for its turn, and gives up as well.
 	second := start(func() (string, error) { return d.Input(ctx, "Second", InputOptions{}) })
 	cancel(enough)
@@ -172,12 +81,12 @@ func TestContextEndsAQuestion(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	if strings.Contains(p.screen(), "Second") {
+	if strings.Contains(p.Screen(), "Second") {
 		t.Error("two questions at a time")
 	}
 	third := start(func() (string, error) { return d.Input(t.Context(), "Third", InputOptions{}) })
-	p.see(t, "Third", 1)
-	p.typ(t, "here\r")
+	p.Sees("Third")
+	p.Types("here\r")
 	if r := <-third; r.err != nil || r.value != "here" {
 		t.Errorf("%+v", r)
 	}
@@ -187,8 +96,8 @@ func TestContextEndsAQuestion(t *testing.T) {
 }
 
 func TestTimeOver(t *testing.T) {
-	p := openPTY(t)
-	d := NewTerminal(p.slave, p.slave, Options{Timeout: time.Millisecond})
+	p := edgetest.OpenPTY(t)
+	d := NewTerminal(p.Slave, p.Slave, Options{Timeout: time.Millisecond})
 	_, err := d.Input(t.Context(), "Name", InputOptions{})
 	if !errors.Is(err, os.ErrDeadlineExceeded) || err.Error() != "Timed out waiting for answer to prompt 'Name (Enter 'c' to cancel): '" {
 		t.Error(err)
@@ -211,25 +120,21 @@ func askForPTY() {
 }
 
 // startAsker starts it with the terminal for its own, as a shell would.
-func startAsker(t *testing.T, p *pty) (cmd *exec.Cmd, stderr *bytes.Buffer) {
+func startAsker(t *testing.T, p *edgetest.PTY) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 	t.Helper()
 	stderr = new(bytes.Buffer)
 	cmd = exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), asAsker+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.slave, p.slave, stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	cmd.Stderr = stderr
+	p.Start(cmd)
 	return cmd, stderr
 }
 
 func TestInterrupt(t *testing.T) {
-	p := openPTY(t)
+	p := edgetest.OpenPTY(t)
 	cmd, stderr := startAsker(t, p)
-	p.see(t, "Name (Enter 'c' to cancel): ", 1)
-	p.typ(t, "half an ans\x03") // Ctrl-C
+	p.Sees("Name (Enter 'c' to cancel): ")
+	p.Types("half an ans\x03") // Ctrl-C
 	_ = cmd.Wait()
 	if cmd.ProcessState.ExitCode() != 3 || stderr.String() != "Exiting due to user request.\n" {
 		t.Errorf("%v: %s", cmd.ProcessState, stderr)
@@ -238,11 +143,10 @@ func TestInterrupt(t *testing.T) {
 
 // A connection that breaks takes the terminal away.
 func TestHangUp(t *testing.T) {
-	p := openPTY(t)
+	p := edgetest.OpenPTY(t)
 	cmd, stderr := startAsker(t, p)
-	p.see(t, "Name (Enter 'c' to cancel): ", 1)
-	p.slave.Close()
-	p.master.Close()
+	p.Sees("Name (Enter 'c' to cancel): ")
+	p.HangUp()
 	_ = cmd.Wait()
 	if cmd.ProcessState.ExitCode() != 3 || !strings.HasPrefix(stderr.String(), "An unexpected error occurred:\nEOFError: ") {
 		t.Errorf("%v: %s", cmd.ProcessState, stderr)
@@ -252,13 +156,13 @@ func TestHangUp(t *testing.T) {
 func TestHeading(t *testing.T) {
 	for color, want := range map[string]string{"": "\x1b[1m\nNEXT STEPS:\n\x1b[0m- go\n", "1": "\nNEXT STEPS:\n- go\n"} {
 		t.Setenv("NO_COLOR", color)
-		p := openPTY(t)
-		d := NewNonInteractive(p.slave, Options{})
+		p := edgetest.OpenPTY(t)
+		d := NewNonInteractive(p.Slave, Options{})
 		d.Heading("NEXT STEPS:")
 		d.Notify("- go", false)
-		p.see(t, "- go\n", 1)
-		if p.screen() != want {
-			t.Errorf("NO_COLOR=%q: %q", color, p.screen())
+		p.Sees("- go\n")
+		if p.Screen() != want {
+			t.Errorf("NO_COLOR=%q: %q", color, p.Screen())
 		}
 	}
 	var out bytes.Buffer
