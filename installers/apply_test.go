@@ -26,7 +26,7 @@ func setUp(t *testing.T) *bench {
 	write(t, dir+"/sites/a", "a.test "+was.FullChain+" "+was.Key+"\n", 0o640)
 	write(t, dir+"/sites/b", "b.test "+beside.FullChain+" "+beside.Key+"\n", 0o644)
 	b := &bench{toy: startToy(t, dir), old: old, new: recipe{serial: 3, names: []string{"a.test"}}.make(t)}
-	b.runner = &Runner{Work: dir + "/work", Verify: time.Second}
+	b.runner = &Runner{Work: dir + "/work", Verify: time.Second, settle: time.Millisecond}
 	if err := os.Mkdir(b.runner.Work, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -55,11 +55,11 @@ func (t *Runner) revert(ctx context.Context, dir string) (*reverted, error) {
 			out.commandErr = errors.Join(out.commandErr, err)
 		}
 	}
+	for _, p := range out.paths { // before the folders that they are in go
+		failed = append(failed, t.sweep(p))
+	}
 	for _, a := range slices.Backward(r.Added) {
 		failed = append(failed, t.takeAway(out, a))
-	}
-	for _, p := range out.paths {
-		failed = append(failed, t.sweep(p))
 	}
 	return out, errors.Join(failed...)
 }

@@ -22,6 +22,11 @@ type Runner struct {
 	Verify time.Duration
 	Log    *slog.Logger     // nil: none
 	Now    func() time.Time // nil: time.Now
+
+	// settle is for how long all has to be well where nothing that is looked at tells the
+	// new configuration from the old one, since a reload takes its time; zero: half a
+	// second.
+	settle time.Duration
 }
 
 // undoTimeout is for taking everything back, whatever ended the run.

@@ -1,6 +1,7 @@
 package installers
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -16,9 +17,7 @@ const (
 	verifyDefault = 10 * time.Second
 	firstPause    = 30 * time.Millisecond
 	longestPause  = time.Second
-	// settle is for how long all has to be well where nothing that is looked at tells the
-	// new configuration from the old one: a reload takes its time.
-	settle = 500 * time.Millisecond
+	settleDefault = 500 * time.Millisecond
 	// probesAtOnce bounds the load on the server.
 	probesAtOnce = 8
 	// failuresTold bounds an error for a server of a thousand names.
@@ -81,11 +80,7 @@ func each[T any](all []T, do func(T)) {
 // verify waits until everything is shown at once, or the deadline is over. Unless there
 // is something telling to look at, it has to stay so for a moment.
 func (t *Runner) verify(ctx context.Context, all []*place, checks []HTTPCheck, telling bool) error {
-	limit := t.Verify
-	if limit == 0 {
-		limit = verifyDefault
-	}
-	deadline := time.Now().Add(limit)
+	deadline := time.Now().Add(cmp.Or(t.Verify, verifyDefault))
 	round, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	var last error // of a round that came to its end
@@ -106,7 +101,7 @@ func (t *Runner) verify(ctx context.Context, all []*place, checks []HTTPCheck, t
 			return nil
 		case wellSince.IsZero():
 			wellSince = time.Now()
-		case time.Since(wellSince) >= settle:
+		case time.Since(wellSince) >= cmp.Or(t.settle, settleDefault):
 			return nil
 		}
 		if time.Until(deadline) < pause {
