@@ -108,7 +108,7 @@ type Steward struct {
 	exclusive  sync.Mutex     // scripts, people and web servers do one order at a time
 
 	serversMu sync.Mutex
-	servers   map[string]WebServer // that are open, by name
+	servers   map[string]WebServer // that are open, by what the options say of them
 }
 
 // New returns a Steward.

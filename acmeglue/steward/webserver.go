@@ -105,7 +105,9 @@ func isWebServer(name string) bool { return name == "nginx" || name == "apache" 
 func (s *Steward) webServer(ctx context.Context, name string, o *certbotcli.Options) (WebServer, error) {
 	s.serversMu.Lock()
 	defer s.serversMu.Unlock()
-	if open := s.servers[name]; open != nil {
+	// Lineages may be in servers with other folders.
+	key := fmt.Sprint([]any{name, o.NginxServerRoot, o.NginxCtl, o.ApacheServerRoot, o.ApacheVhostRoot, o.ApacheCtl, o.HTTP01Port, o.HTTPSPort})
+	if open := s.servers[key]; open != nil {
 		return open, nil
 	}
 	if s.o.WebServers == nil || !slices.ContainsFunc(s.webServers(ctx, o), func(i WebServerInfo) bool { return i.Name == name }) {
@@ -115,7 +117,7 @@ func (s *Steward) webServer(ctx context.Context, name string, o *certbotcli.Opti
 	if err != nil {
 		return nil, text(fmt.Sprintf("The %s plugin is not working; there may be problems with your existing configuration.\nThe error was: %v", name, err))
 	}
-	s.servers[name] = open
+	s.servers[key] = open
 	return open, nil
 }
 

@@ -22,7 +22,10 @@ import (
 type webServers struct {
 	c       *client
 	runner  *installers.Runner
-	release []func() error // of locks
+	release map[string]func() error // of locks, by folder
+
+	// What others left is taken back once, before anything of ours is there.
+	recovered bool
 }
 
 // webServerKind is a server that edge has a package for.
@@ -39,16 +42,16 @@ type openServer struct {
 }
 
 func (c *client) webServers() *webServers {
-	return &webServers{c: c, runner: &installers.Runner{Work: c.o.WorkDir, Log: c.logger}}
+	return &webServers{c: c, runner: &installers.Runner{Work: c.o.WorkDir, Log: c.logger}, release: map[string]func() error{}}
 }
 
 // close frees the locks of servers' folders.
 func (w *webServers) close() error {
 	var errs []error
-	for _, release := range slices.Backward(w.release) {
+	for _, release := range w.release {
 		errs = append(errs, release())
 	}
-	w.release = nil
+	clear(w.release)
 	return errors.Join(errs...)
 }
 
@@ -84,17 +87,22 @@ func (w *webServers) open(ctx context.Context, name string, o *certbotcli.Option
 	if err != nil {
 		return s, err
 	}
-	release, err := w.c.lockServer(ctx, s.Root())
-	if err != nil {
-		return s, err
+	if w.release[s.Root()] == nil {
+		release, err := w.c.lockServer(ctx, s.Root())
+		if err != nil {
+			return s, err
+		}
+		w.release[s.Root()] = release
 	}
-	w.release = append(w.release, release)
 	return s, w.recover(ctx, o, s)
 }
 
 // recover takes back what is unfinished. It may be of another server than that which
 // is to be worked on.
 func (w *webServers) recover(ctx context.Context, o *certbotcli.Options, now openServer) error {
+	if w.recovered {
+		return nil
+	}
 	done, err := w.runner.Recover(ctx, func(name string) installers.Server { return w.find(o, cmp.Or(name, now.Name())) })
 	for _, r := range done {
 		says := fmt.Sprintf("a run that did not end had changed %s: that is taken back", strings.Join(r.Paths, ", "))
@@ -102,7 +110,11 @@ func (w *webServers) recover(ctx context.Context, o *certbotcli.Options, now ope
 			says += fmt.Sprintf("; %s may still run with it: %v", cmp.Or(r.Server, now.Name()), r.Err)
 		}
 		w.c.logger.Warn(says)
+		for _, note := range r.Notes {
+			w.c.logger.Info(note)
+		}
 	}
+	w.recovered = err == nil
 	return err
 }
 
