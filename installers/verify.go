@@ -88,7 +88,7 @@ func (t *Runner) verify(ctx context.Context, all []*place, checks []HTTPCheck, t
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := look(round, all, checks)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return errors.Join(ctx.Err(), last)
 		}
 		if round.Err() != nil && last != nil {
 			return last
