@@ -103,6 +103,10 @@ func trailing(d *Directive) *Comment {
 	return nil
 }
 
+// Trailing returns the comment that follows the directive on its last line, nil if none
+// does.
+func (d *Directive) Trailing() *Comment { return trailing(d) }
+
 // layout is text that is ready for a place in a file.
 type layout struct {
 	text    string // its lines after the first are indented

@@ -229,3 +229,9 @@ func (l *loader) one(d *Directive, name string) (*File, error) {
 func (d *Directive) errorf(format string, args ...any) error {
 	return d.File.errorf(d.Start, format, args...)
 }
+
+// Source returns the bytes of a file of the configuration by a name of Opened.
+func (s *Set) Source(name string) (string, error) {
+	_, src, err := s.disk.read(name)
+	return src, err
+}

@@ -1,0 +1,51 @@
+package nginx
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+)
+
+// argv is the program with the configuration that is meant, and more.
+func (n *Nginx) argv(more ...string) []string {
+	out := []string{n.ctl, "-c", n.conf}
+	if n.prefix != "" {
+		out = append(out, "-p", n.prefix)
+	}
+	return append(out, more...)
+}
+
+// Commands returns how nginx is tested and reloaded.
+func (n *Nginx) Commands() (test, activate []string) {
+	return n.argv("-t"), n.argv("-s", "reload")
+}
+
+// Test runs nginx -t.
+func (n *Nginx) Test(ctx context.Context) error {
+	if _, _, err := n.run(ctx, n.argv("-t")...); err != nil {
+		return fmt.Errorf("Error while running %w", err) //nolint:staticcheck // certbot's words
+	}
+	return nil
+}
+
+// Activate has nginx read its configuration again, and starts it where it does not run.
+// nginx -s reload signals whatever process has the number in the pid file: it is used
+// where that is the master with this configuration; else the master is told directly.
+func (n *Nginx) Activate(ctx context.Context) error {
+	m, ok := n.running()
+	switch {
+	case !ok:
+		if _, _, err := n.run(ctx, n.argv()...); err != nil {
+			return fmt.Errorf("nginx restart failed:\n%w", err)
+		}
+		return nil
+	case n.pidInFile() == m.pid:
+		if _, _, err := n.run(ctx, n.argv("-s", "reload")...); err == nil {
+			return nil
+		}
+	}
+	if err := syscall.Kill(m.pid, syscall.SIGHUP); err != nil {
+		return fmt.Errorf("nginx restart failed:\nreload the master process %d: %w", m.pid, err)
+	}
+	return nil
+}
