@@ -1,0 +1,14 @@
+// Package apache installs certificates into Apache httpd, and proves control of names by
+// it.
+//
+//	Detect   the layout of the distribution, the program, its version and built-in modules
+//	Plan     conf.Load -> pick virtual hosts -> a twin for HTTPS, or the host itself
+//	         -> certificate -> Listen, modules, site -> headers, redirect, stapling
+//	         -> conf.Set.With: what comes of it is read again and has to show each name
+//	Present  the same for answers of HTTP-01 and TLS-SNI-01, taken back by Cleanup
+//
+// Which virtual hosts are meant is decided as certbot decides, among those that httpd
+// reads. What is written is what certbot writes, so that either program finds its own
+// again; lines that need not change keep every byte. Writing, undoing and verifying are
+// those of package installers.
+package apache

@@ -1,0 +1,102 @@
+package apache
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"edge/installers"
+	"edge/installers/apache/conf"
+)
+
+// maxWatched bounds how many sites of others are looked at before and after.
+const maxWatched = 100
+
+// verify says where the certificate has to be shown, and where nothing may change. What
+// the configuration comes to is asked, not what was meant.
+func (p *planner) verify(next *conf.Set) error {
+	p.hosts, p.set = next.Hosts(), next
+	mine := map[string]bool{}
+	for _, s := range p.targets {
+		for _, name := range s.names {
+			shown := name
+			if strings.HasPrefix(name, "*.") {
+				i := slices.IndexFunc(s.host.Names(), func(n string) bool { return !strings.ContainsAny(n, "*?") && conf.MatchName(name, n) })
+				if i < 0 {
+					continue
+				}
+				shown = s.host.Names()[i]
+			}
+			addrs := p.addresses(s)
+			if len(addrs) == 0 {
+				return fmt.Errorf("plan for Apache: nothing listens at the addresses of the virtual host in %s; add a Listen", s.path)
+			}
+			for _, addr := range addrs {
+				mine[addr+" "+shown] = true
+				p.plan.Serves = append(p.plan.Serves, installers.Endpoint{Addr: addr, Name: shown})
+			}
+		}
+	}
+	for _, check := range p.checks {
+		check()
+	}
+	for _, v := range p.hosts {
+		if !v.TLS || v.ServerName == "" || slices.ContainsFunc(p.targets, func(s *site) bool { return covered(s.allNames(), v.ServerName) }) {
+			continue
+		}
+		for _, addr := range p.hostAddresses(v, 0) {
+			if key := addr + " " + v.ServerName; !mine[key] && len(p.plan.Watch) < maxWatched {
+				mine[key] = true
+				p.plan.Watch = append(p.plan.Watch, installers.Endpoint{Addr: addr, Name: v.ServerName})
+			}
+		}
+	}
+	return nil
+}
+
+// addresses are where a site answers.
+func (p *planner) addresses(s *site) []string {
+	if s.twin == nil {
+		return p.hostAddresses(s.host, 0)
+	}
+	v := &conf.VirtualHost{}
+	for _, a := range s.host.Addrs {
+		a.Port = fmt.Sprint(p.r.HTTPSPort)
+		v.Addrs = append(v.Addrs, a)
+	}
+	return p.hostAddresses(v, 0)
+}
+
+// hostAddresses are where a virtual host answers, of all ports or of one: where both one
+// of its addresses and a Listen meet.
+func (p *planner) hostAddresses(v *conf.VirtualHost, port uint16) []string {
+	var out []string
+	for _, a := range v.Addrs {
+		host := a.Host
+		if host == "_default_" || host == "*" {
+			host = ""
+		}
+		for _, l := range p.set.Listens() {
+			if !a.AnyPort() && a.Port != l.Port || port != 0 && l.Port != fmt.Sprint(port) {
+				continue
+			}
+			at := host
+			switch {
+			case l.Host == "" || l.Host == "0.0.0.0" || l.Host == "[::]":
+			case host == "" || host == l.Host:
+				at = l.Host
+			default:
+				continue
+			}
+			addr := net.JoinHostPort(strings.Trim(at, "[]"), l.Port)
+			if at == "" {
+				addr = "*:" + l.Port
+			}
+			if !slices.Contains(out, addr) {
+				out = append(out, addr)
+			}
+		}
+	}
+	return out
+}
