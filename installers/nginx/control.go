@@ -29,17 +29,27 @@ func (n *Nginx) Test(ctx context.Context) error {
 }
 
 // Activate has nginx read its configuration again, and starts it where it does not run.
-// nginx -s reload signals whatever process has the number in the pid file: it is used
-// where that is the master with this configuration; else the master is told directly.
+// It returns when the old workers are done, or after a while.
 func (n *Nginx) Activate(ctx context.Context) error {
 	m, ok := n.running()
-	switch {
-	case !ok:
+	if !ok {
 		if _, _, err := n.run(ctx, n.argv()...); err != nil {
 			return fmt.Errorf("nginx restart failed:\n%w", err)
 		}
 		return nil
-	case n.pidInFile() == m.pid:
+	}
+	old := workers(m)
+	if err := n.reload(ctx, m); err != nil {
+		return err
+	}
+	n.settle(ctx, old)
+	return nil
+}
+
+// reload tells the master. nginx -s reload signals whatever process has the number in the
+// pid file: it is used where that is the master with this configuration.
+func (n *Nginx) reload(ctx context.Context, m master) error {
+	if n.pidInFile() == m.pid {
 		if _, _, err := n.run(ctx, n.argv("-s", "reload")...); err == nil {
 			return nil
 		}

@@ -54,3 +54,31 @@ func sameAsFile(t *testing.T, path, got string) {
 		t.Errorf("%s differs (%v):\n%s", path, err, got)
 	}
 }
+
+// What certbot does to a configuration while a CA looks. edge writes the rewrite once
+// a block, and includes no file for challenges where there is no block in it.
+func TestGoldenHTTP01(t *testing.T) {
+	l := newLab(t, nil)
+	local := strings.NewReplacer("/lab/nginx", l.dir+"/work", "/lab/le", l.dir+"/le")
+	write(t, l.root+"/nginx.conf", local.Replace(read(t, shared(t, "golden/nginx/http01-challenge.before.conf"))))
+	during := local.Replace(read(t, shared(t, "golden/nginx/http01-challenge.during.conf")))
+	batch := http01("n1.example.test", "www.n1.example.test", "new.example.test")
+	for i, token := range []string{"7fEdwBLin2LfdMKrTRfrK7P0ZWWoQXXBqJo8wao70zM", "Bjo8iH9LL6L4FmDmP22AcGhBY_cGiqyNCxek49jjgDE", "ZHs1YkPjJV_ibp0OcEq0WIUIMS2vronqfO0VDfGuuAU"} {
+		batch[i].Token, batch[i].KeyAuth = token, "TOKEN.THUMBPRINT"
+	}
+	rewrite := "rewrite ^(/.well-known/acme-challenge/.*) $1 break; # managed by Certbot\n\n"
+	during = strings.Replace(during, rewrite+rewrite, rewrite, 1)
+	during = strings.Replace(during, "include "+l.dir+"/le/le_http_01_cert_challenge.conf;\n", "", 1)
+	during = strings.ReplaceAll(during, "<TOKEN>.<THUMBPRINT>", "TOKEN.THUMBPRINT")
+	p, err := l.detect(t).planAnswers(t.Context(), batch, AuthenticatorOptions{HTTPPort: 25002, ConfigDir: l.dir + "/le", WorkDir: l.dir + "/work"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.write(t, p)
+	if g, w := canonical(t, read(t, l.root+"/nginx.conf")), canonical(t, during); g != w {
+		t.Errorf("got\n%s\n\nwant\n%s", g, w)
+	}
+	if err := l.nginx.Test(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

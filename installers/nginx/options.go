@@ -25,6 +25,9 @@ type Options struct {
 	ServerRoot string
 	// Timeout bounds one run of the program; zero: a minute.
 	Timeout time.Duration
+	// Settle is how long Activate waits at most for old workers to let go (certbot:
+	// --nginx-sleep-seconds, which always sleeps that long); less than 5 seconds: 5 seconds.
+	Settle time.Duration
 	// Resolve looks names in listen directives up; nil: as this machine does.
 	Resolve func(host string) ([]netip.Addr, error)
 }
@@ -32,12 +35,13 @@ type Options struct {
 // Nginx is one nginx on this machine. It is an installers.Installer. Safe for
 // concurrent use.
 type Nginx struct {
-	ctl     string // absolute
-	conf    string // nginx.conf, absolute
-	prefix  string // that of -p; empty: the one the program was built with
-	build   build
-	timeout time.Duration
-	resolve func(host string) ([]netip.Addr, error)
+	ctl    string // absolute
+	conf   string // nginx.conf, absolute
+	prefix string // that of -p; empty: the one the program was built with
+	build  build
+
+	timeout, settleTime time.Duration
+	resolve             func(host string) ([]netip.Addr, error)
 }
 
 const defaultRoot = "/etc/nginx"
@@ -51,7 +55,7 @@ func Detect(ctx context.Context, o Options) (*Nginx, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Nginx{ctl: ctl, timeout: cmp.Or(o.Timeout, time.Minute), resolve: o.Resolve}
+	n := &Nginx{ctl: ctl, timeout: cmp.Or(o.Timeout, time.Minute), settleTime: max(o.Settle, settleDefault), resolve: o.Resolve}
 	if n.resolve == nil {
 		n.resolve = lookup
 	}

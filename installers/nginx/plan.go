@@ -153,16 +153,11 @@ func (p *planner) editBlock(j *job, e *conf.Edits) error {
 
 // changes are those of the configuration, behind those of certbot's files.
 func (p *planner) changes(after *site) {
-	titles := []string{}
-	for _, c := range after.set.Changes() {
-		change := installers.Change{Path: c.Path, Old: []byte(c.Old), New: []byte(c.New)}
-		if c.Created {
-			change.Op, change.Mode, change.Old = installers.Create, 0o644, nil
+	for _, c := range changesOf(after.set) {
+		// The options file may be there already.
+		if !slices.ContainsFunc(p.plan.Changes, func(have installers.Change) bool { return have.Path == c.Path }) {
+			p.plan.Changes = append(p.plan.Changes, c)
 		}
-		if i := slices.IndexFunc(p.plan.Changes, func(have installers.Change) bool { return have.Path == c.Path }); i >= 0 {
-			continue
-		}
-		p.plan.Changes = append(p.plan.Changes, change)
 	}
 	for _, t := range []struct {
 		on    bool
@@ -174,10 +169,21 @@ func (p *planner) changes(after *site) {
 		{p.request.Enhance.Staple, "Add enhancement staple-ocsp"},
 	} {
 		if t.on {
-			titles = append(titles, t.title)
+			p.plan.Titles = append(p.plan.Titles, t.title)
 		}
 	}
-	p.plan.Titles = titles
+}
+
+func changesOf(set *conf.Set) []installers.Change {
+	var out []installers.Change
+	for _, c := range set.Changes() {
+		change := installers.Change{Path: c.Path, Old: []byte(c.Old), New: []byte(c.New)}
+		if c.Created {
+			change.Op, change.Mode, change.Old = installers.Create, 0o644, nil
+		}
+		out = append(out, change)
+	}
+	return out
 }
 
 func (p *planner) note(format string, args ...any) {

@@ -1,0 +1,69 @@
+package nginx
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// settleDefault is how long old workers are waited for.
+	settleDefault = 5 * time.Second
+	settlePause   = 10 * time.Millisecond
+)
+
+// workers are the processes of a master that accept connections.
+func workers(m master) []int {
+	var out []int
+	entries, _ := os.ReadDir("/proc") // none can be found then
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && parent(pid) == m.pid && accepts(pid) {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// parent is the process that started another one, 0 where that is gone.
+func parent(pid int) int {
+	raw, err := readSome(filepath.Join("/proc", strconv.Itoa(pid), "stat"), 4<<10)
+	if err != nil {
+		return 0
+	}
+	// The name, in parentheses, may have anything in it.
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	if len(fields) < 2 {
+		return 0
+	}
+	n, _ := strconv.Atoi(fields[1])
+	return n
+}
+
+// accepts says whether a process is a worker that is not shutting down: then it has closed
+// its sockets and says so in its title.
+func accepts(pid int) bool {
+	raw, err := readSome(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"), 4<<10)
+	return err == nil && bytes.HasSuffix(bytes.TrimRight(raw, "\x00 "), []byte(": worker process"))
+}
+
+// settle waits until workers have stopped to accept connections: for as long as old
+// and new ones do, a CA may ask either. When it takes too long the reload has failed, or the
+// master is busy: what the server shows tells.
+func (n *Nginx) settle(ctx context.Context, old []int) {
+	ctx, cancel := context.WithTimeout(ctx, n.settleTime)
+	defer cancel()
+	tick := time.NewTicker(settlePause)
+	defer tick.Stop()
+	for slices.ContainsFunc(old, accepts) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
