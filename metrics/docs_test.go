@@ -68,6 +68,17 @@ Alert rules that use them, with tests: [deploy/prometheus](../deploy/prometheus/
 	for _, row := range describe(t, New(Options{})) {
 		b.WriteString(row)
 	}
+	b.WriteString(`
+` + "`edge deliver` and `edge renew`" + ` write these into a file of their own, ` + "`edge-deliver.prom`" + `, for the textfile collector (Debian's folder of it where it is
+there, or that of the variable ` + "`EDGE_TEXTFILE_DIR`" + `):
+
+| metric | labels | meaning |
+|---|---|---|
+`)
+	for _, f := range deliveryFamilies() {
+		fmt.Fprintf(&b, "| `%s` | `name`, `place`, `target` | %s |\n", f.name, f.help)
+	}
+	fmt.Fprintf(&b, "| `%s` |  | %s |\n", deliverySeen, deliverySeenHelp)
 	if *update {
 		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)

@@ -48,7 +48,7 @@ your backends.`,
 		newMan(),
 	)
 	root.AddCommand(newClientVerbs(stdout, stderr)...)
-	root.AddCommand(newHooks(stdout, stderr), newAccount(stdout, stderr), newTakeover())
+	root.AddCommand(newHooks(stdout, stderr), newAccount(stdout, stderr), newDeliver(), newTakeover())
 	return root
 }
 

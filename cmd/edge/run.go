@@ -52,6 +52,7 @@ func (d *door) run(ctx context.Context, cfg *config.Config, signals <-chan os.Si
 			d.log.Error("admin socket ended", "error", err)
 		}
 	})
+	wg.Go(func() { d.spool(bg) })
 	wg.Go(func() { watchdog(bg, d.log) })
 	d.ready.Store(true)
 	d.announce(cfg)

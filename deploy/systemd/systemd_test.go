@@ -22,7 +22,7 @@ func analyze(t *testing.T) string {
 	return bin
 }
 
-var allUnits = []string{"edge.service", "edge.socket", "edge-renew.service", "edge-renew.timer"}
+var allUnits = []string{"edge.service", "edge.socket", "edge-renew.service", "edge-renew.timer", "edge-deliver.service", "edge-deliver.path"}
 
 // units copies the units, with an executable that is really there.
 func units(t *testing.T) (dir string) {
@@ -54,7 +54,7 @@ func TestUnitsVerify(t *testing.T) {
 	}
 	out, err := exec.Command(analyze(t), args...).CombinedOutput()
 	for _, line := range strings.Split(string(out), "\n") {
-		if strings.Contains(line, dir) || strings.Contains(line, "edge.s") || strings.Contains(line, "edge-renew.") {
+		if strings.Contains(line, dir) || strings.Contains(line, "edge.s") || strings.Contains(line, "edge-renew.") || strings.Contains(line, "edge-deliver.") {
 			t.Error(line)
 		}
 	}
@@ -94,24 +94,48 @@ func setting(t *testing.T, unit, key string) (values []string) {
 	return values
 }
 
-// What would break people's hooks stays out of the unit that runs them.
-func TestRenewLeavesHooksAlone(t *testing.T) {
-	for _, key := range []string{"User", "ProtectSystem", "ProtectHome", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "NoNewPrivileges", "RestrictSUIDSGID",
-		"PrivateDevices", "DevicePolicy", "DeviceAllow", "ProtectClock", "ProtectControlGroups", "RestrictNamespaces", "ProtectKernelModules", "MemoryDenyWriteExecute",
-		"SystemCallFilter", "SystemCallArchitectures", "RestrictAddressFamilies", "PrivateNetwork", "DynamicUser", "ProtectProc", "Nice"} {
-		if v := setting(t, "edge-renew.service", key); v != nil {
-			t.Errorf("%s=%v", key, v)
+// What would break people's hooks and programs stays out of the units that run them.
+func TestRootsUnitsLeaveProgramsAlone(t *testing.T) {
+	for unit, start := range map[string]string{
+		"edge-renew.service":   "/usr/bin/edge renew --no-random-sleep-on-renew",
+		"edge-deliver.service": "/usr/bin/edge deliver apply --spool /var/lib/edge/deliver",
+	} {
+		for _, key := range []string{"User", "ProtectSystem", "ProtectHome", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "NoNewPrivileges", "RestrictSUIDSGID",
+			"PrivateDevices", "DevicePolicy", "DeviceAllow", "ProtectClock", "ProtectControlGroups", "RestrictNamespaces", "ProtectKernelModules", "MemoryDenyWriteExecute",
+			"SystemCallFilter", "SystemCallArchitectures", "RestrictAddressFamilies", "PrivateNetwork", "DynamicUser", "ProtectProc", "Nice"} {
+			if v := setting(t, unit, key); v != nil {
+				t.Errorf("%s: %s=%v", unit, key, v)
+			}
+		}
+		for key, want := range map[string]string{"Type": "oneshot", "ExecStart": start, "KillMode": "process", "UMask": "0022"} {
+			if v := setting(t, unit, key); len(v) != 1 || v[0] != want {
+				t.Errorf("%s: %s=%v, want %s", unit, key, v, want)
+			}
+		}
+		for _, kept := range []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_SETUID", "CAP_SETGID", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_MODULE"} {
+			if v := setting(t, unit, "CapabilityBoundingSet"); strings.Contains(strings.Join(v, " "), kept) {
+				t.Errorf("%s: %s is taken from programs", unit, kept)
+			}
 		}
 	}
-	for key, want := range map[string]string{"Type": "oneshot", "ExecStart": "/usr/bin/edge renew --no-random-sleep-on-renew", "KillMode": "process", "UMask": "0022"} {
-		if v := setting(t, "edge-renew.service", key); len(v) != 1 || v[0] != want {
-			t.Errorf("%s=%v, want %s", key, v, want)
-		}
+}
+
+// The path unit looks where the door writes and where the service reads: below the
+// state folder of the door's unit.
+func TestSpool(t *testing.T) {
+	watched := setting(t, "edge-deliver.path", "DirectoryNotEmpty")
+	if len(watched) != 1 || watched[0] != "/var/lib/"+setting(t, "edge.service", "StateDirectory")[0]+"/deliver" {
+		t.Errorf("the path unit looks at %v", watched)
 	}
-	for _, kept := range []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_SETUID", "CAP_SETGID", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_MODULE"} {
-		if v := setting(t, "edge-renew.service", "CapabilityBoundingSet"); strings.Contains(strings.Join(v, " "), kept) {
-			t.Errorf("%s is taken from hooks", kept)
-		}
+	if start := setting(t, "edge-deliver.service", "ExecStart"); len(start) != 1 || !strings.HasSuffix(start[0], " --spool "+watched[0]) {
+		t.Errorf("the service empties another folder: %v", start)
+	}
+	if v := setting(t, "edge-deliver.path", "Unit"); v != nil {
+		t.Errorf("the path starts %v", v)
+	}
+	// One run in two seconds is what the door can ask for.
+	if b := setting(t, "edge-deliver.service", "StartLimitBurst"); len(b) != 1 || b[0] != "150" {
+		t.Errorf("StartLimitBurst=%v in five minutes", b)
 	}
 }
 

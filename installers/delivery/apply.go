@@ -15,7 +15,7 @@ import (
 func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 	r, err := e.load(&it)
 	if err != nil {
-		return Result{Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(), State: Failed, Error: err.Error()}
+		return unreadable(&it, err)
 	}
 	v := e.view(ctx, &it, m, r)
 	if m == nil {
@@ -43,18 +43,24 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 			r.Verified = now
 		}
 	}
+	switch {
+	case err != nil:
+		r.State = Failed
+	case r.Verified.IsZero():
+		r.State = Unverified
+	default:
+		r.State = InSync
+	}
+	r.Looked = now
 	if serr := e.save(&it, r); serr != nil {
 		err = errors.Join(err, serr)
 	}
 	res := Result{
 		Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(), SHA256: hex.EncodeToString(m.Leaf[:]), Changed: changed,
-		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, State: InSync,
+		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, State: r.State,
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		res.State, res.Error = Failed, err.Error()
-	case r.Verified.IsZero():
-		res.State = Unverified
 	}
 	return res
 }

@@ -12,10 +12,49 @@ import (
 func (e *Engine) Look(ctx context.Context, it Item, m *Material) Result {
 	r, err := e.load(&it)
 	if err != nil {
-		return Result{Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(), State: Failed, Error: err.Error()}
+		return unreadable(&it, err)
 	}
 	v := e.view(ctx, &it, m, r)
 	return v.result(&it, m, r)
+}
+
+// Check is Look, with a note of what was seen, for Known.
+func (e *Engine) Check(ctx context.Context, it Item, m *Material) Result {
+	r, err := e.load(&it)
+	if err != nil {
+		return unreadable(&it, err)
+	}
+	v := e.view(ctx, &it, m, r)
+	res := v.result(&it, m, r)
+	r.State, r.Looked = res.State, e.Now()
+	if res.State == InSync && len(it.Verify) > 0 {
+		r.Verified = r.Looked
+		res.Verified = r.Verified
+	}
+	if err := e.save(&it, r); err != nil {
+		res.State, res.Error = Failed, err.Error()
+	}
+	return res
+}
+
+// Known says how a delivery stood when it was last looked at.
+func (e *Engine) Known(it Item) Result {
+	r, err := e.load(&it)
+	if err != nil {
+		return unreadable(&it, err)
+	}
+	res := Result{
+		Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(), State: r.State, SHA256: r.Leaf,
+		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, Error: r.Error,
+	}
+	if res.State == "" {
+		res.State = Pending
+	}
+	return res
+}
+
+func unreadable(it *Item, err error) Result {
+	return Result{Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(), State: Failed, Error: err.Error()}
 }
 
 // view is what was seen of a delivery.

@@ -36,6 +36,9 @@ type record struct {
 	Attempt   time.Time `json:"attempt,omitzero"`
 	Failures  int       `json:"failures,omitempty"` // in a row
 	Error     string    `json:"error,omitempty"`
+
+	State  State     `json:"state,omitempty"` // when it was last looked at
+	Looked time.Time `json:"looked,omitzero"`
 }
 
 // maxRecord bounds a record that is read, in bytes.

@@ -34,13 +34,16 @@ certificates:
       - exec: {command: [/usr/local/bin/other]}
         verify: localhost:1
 `, 0o644)
-	cfg, err := Load(path)
-	if err == nil {
+	if _, err := Load(path); err == nil {
 		t.Fatal("dns-01 without acme.dns is taken")
 	}
-	text, _ := os.ReadFile(path)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	path = write(t, dir, "edge.yaml", strings.Replace(string(text), "acme: {", "acme: {dns: {provider: cloudflare, api_token: x}, ", 1), 0o644)
-	if cfg, err = Load(path); err != nil {
+	cfg, err := Load(path)
+	if err != nil {
 		t.Fatal(err)
 	}
 	got := cfg.Certificates[0].Deliver

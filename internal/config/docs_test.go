@@ -59,7 +59,7 @@ func TestDocsExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	var examples []string
-	for _, file := range []string{page, "../../README.md"} {
+	for _, file := range []string{page, "../../README.md", "../../docs/delivery.md"} {
 		doc, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -80,6 +80,7 @@ func TestDocsExamples(t *testing.T) {
 		dir := t.TempDir()
 		write(t, dir, "cf.token", "token", 0o600)
 		write(t, dir, "tsig.secret", "c2VjcmV0", 0o600)
+		write(t, dir, "jks.pass", "changeit", 0o600)
 		t.Setenv("EAB_KID", "kid-1")
 		write(t, dir, "eab.hmac", "c2VjcmV0", 0o600)
 		writePair(t, dir)

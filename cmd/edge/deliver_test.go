@@ -1,0 +1,376 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"edge"
+	"edge/internal/admin"
+	"edge/internal/certbotcli"
+	"edge/internal/display"
+	"edge/internal/edgetest"
+)
+
+// deliverTo is a trusted folder with a configuration of the steward.
+type deliverTo struct {
+	t   *testing.T
+	dir string
+}
+
+func newDeliverTo(t *testing.T, yaml string) *deliverTo {
+	t.Helper()
+	d := &deliverTo{t, trusted(t)}
+	d.configure(yaml)
+	return d
+}
+
+func (d *deliverTo) path(elem ...string) string {
+	return filepath.Join(append([]string{d.dir}, elem...)...)
+}
+
+func (d *deliverTo) configure(yaml string) {
+	d.t.Helper()
+	if err := os.WriteFile(d.path("edge.yaml"), []byte(strings.ReplaceAll(yaml, "DIR", d.dir)), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// deliver runs a verb in this process and fails the test unless it ends with the code.
+func (d *deliverTo) deliver(code int, args ...string) string {
+	d.t.Helper()
+	var stdout, stderr bytes.Buffer
+	args = append([]string{"deliver"}, args...)
+	args = append(args, "--config", d.path("edge.yaml"), "--state-dir", d.path("state"), "--config-dir", d.path("le"))
+	d.t.Setenv("EDGE_TEXTFILE_DIR", d.dir)
+	if got := run(context.Background(), args, &stdout, &stderr); got != code {
+		d.t.Fatalf("%v: exit status %d, want %d\n%s%s", args, got, code, &stdout, &stderr)
+	}
+	return stdout.String() + stderr.String()
+}
+
+func (d *deliverTo) read(elem ...string) string {
+	d.t.Helper()
+	b, err := os.ReadFile(d.path(elem...))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return string(b)
+}
+
+const deliveredSite = `  - hosts: [shop.example.test]
+    proxy: BACKEND
+    deliver:
+      - files: {dir: DIR/srv, layout: fullchain+key}
+      - exec: {command: [sh, -c, 'cat "$RENEWED_LINEAGE/fullchain.pem" > DIR/told; echo "$RENEWED_DOMAINS" > DIR/domains']}
+`
+
+// From the door to a folder and a program: the door names the host in its spool, the
+// run that the path unit starts fetches the certificate and delivers it; so with the
+// next certificate.
+func TestDeliverFromTheDoor(t *testing.T) {
+	r := newRig(t, edgetest.CAOptions{}, nil)
+	d := newDeliverTo(t, "version: 1\n")
+	if err := os.WriteFile(d.path("ca.pem"), r.ca.ServerRoots(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := r.configure(strings.ReplaceAll(deliveredSite, "DIR", d.dir))
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.configure(string(text))
+	spool := r.dir + "/state/deliver"
+	for n := range 2 {
+		r.start()
+		r.eventually(func() error {
+			_, err := os.Stat(spool + "/shop.example.test")
+			return err
+		})
+		if out := d.deliver(exitOK, "apply", "--spool", spool); strings.Count(out, "delivered now") != 2 {
+			t.Errorf("run %d: %s", n, out)
+		}
+		leaf, err := r.handshake("shop.example.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair, err := tls.LoadX509KeyPair(d.path("srv", "shop.example.test.pem"), d.path("srv", "shop.example.test.pem"))
+		if err != nil || !pair.Leaf.Equal(leaf) {
+			t.Errorf("run %d: the file has another certificate than the door serves (%v)", n, err)
+		}
+		if !strings.HasPrefix(d.read("srv", "shop.example.test.pem"), d.read("told")) || d.read("domains") != "shop.example.test\n" {
+			t.Errorf("run %d: the program was told otherwise", n)
+		}
+		if left, err := os.ReadDir(spool); err != nil || len(left) != 0 {
+			t.Errorf("run %d: the spool has %v %v", n, left, err)
+		}
+		// Another name in the spool is no reason to do anything.
+		if err := os.WriteFile(spool+"/other.example.test", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out := d.deliver(exitOK, "apply", "--spool", spool); !strings.Contains(out, "named a host that is not delivered") || strings.Contains(out, "->") {
+			t.Errorf("run %d: %s", n, out)
+		}
+		if out := d.deliver(exitOK, "verify"); strings.Count(out, "unverified") != 2 {
+			t.Errorf("run %d: %s", n, out)
+		}
+		r.stop()
+		// The next door obtains another one.
+		if err := os.RemoveAll(r.dir + "/state/certificates"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := d.deliver(exitFailed, "verify"); !strings.Contains(out, "no edge is running at the admin socket") {
+		t.Errorf("without a door: %s", out)
+	}
+}
+
+// lyingDoor is a front door that somebody took over.
+type lyingDoor struct {
+	admin.Backend
+	b   edge.Bundle
+	err error
+}
+
+func (l *lyingDoor) Certificate(string) (edge.Bundle, error) { return l.b, l.err }
+
+// What a door that was taken over can do: nothing is delivered that is not a
+// certificate of the host with its key, and what was delivered stays.
+func TestDeliverFromALyingDoor(t *testing.T) {
+	d := newDeliverTo(t, `version: 1
+acme: {agree_tos: true}
+admin: {socket: DIR/admin.sock}
+sites:
+  - hosts: [shop.example.test]
+    proxy: http://127.0.0.1:1
+    deliver: [{files: {dir: DIR/srv}}]
+`)
+	door := &lyingDoor{}
+	s, err := admin.Listen(admin.Options{Path: d.path("admin.sock"), Backend: door, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.Serve(ctx) }()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	later := time.Now().Add(time.Hour)
+	good, other := edgetest.NewChain(t, later, "shop.example.test"), edgetest.NewChain(t, later, "evil.example.test")
+	door.b = good
+	d.deliver(exitOK, "apply")
+	for name, c := range map[string]struct {
+		door lyingDoor
+		code int
+		want string
+	}{
+		"other host": {lyingDoor{b: other}, exitFailed, "it is not for shop.example.test but for evil.example.test"},
+		"other key":  {lyingDoor{b: edge.Bundle{Chain: good.Chain, Key: other.Key}}, exitFailed, "does not belong to it"},
+		"over":       {lyingDoor{b: edgetest.NewChain(t, time.Now().Add(-time.Minute), "shop.example.test")}, exitFailed, "which is not now"},
+		"garbage":    {lyingDoor{b: edge.Bundle{Chain: bytes.Repeat([]byte("x"), 1<<20)}}, exitFailed, "at most"},
+		"nothing":    {lyingDoor{}, exitFailed, "no certificate in PEM form"},
+		"error":      {lyingDoor{err: io.ErrUnexpectedEOF}, exitFailed, "unexpected EOF"},
+		"none yet":   {lyingDoor{err: admin.ErrNotFound}, exitOK, "waiting"},
+	} {
+		*door = c.door
+		if out := d.deliver(c.code, "apply"); !strings.Contains(out, c.want) {
+			t.Errorf("%s: %s", name, out)
+		}
+		if d.read("srv", "fullchain.pem") != string(good.Chain) || d.read("srv", "privkey.pem") != string(good.Key) {
+			t.Fatalf("%s: what was delivered is gone", name)
+		}
+	}
+	if !strings.Contains(d.read("edge-deliver.prom"), `edge_delivery_in_sync{name="shop.example.test"`) {
+		t.Error("no metrics")
+	}
+}
+
+// Whatever lies in the spool, it becomes empty, nothing outside of it is touched, and
+// nothing but names of hosts comes of it.
+func TestSpool(t *testing.T) {
+	dir := t.TempDir()
+	spool, outside := dir+"/state/deliver", dir+"/outside"
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill := func() {
+		t.Helper()
+		must(os.MkdirAll(spool+"/empty", 0o700))
+		must(os.WriteFile(outside, []byte("stays"), 0o600))
+		for _, name := range []string{"a.example.test", "*.b.example.test", "192.0.2.1", "UPPER.example.test", "..name", "a b", "-rf", "$(id)", strings.Repeat("x", 250), "no_host", "line\nbreak"} {
+			must(os.WriteFile(spool+"/"+name, []byte("ignored"), 0o600))
+		}
+		must(os.Symlink(outside, spool+"/link.example.test"))
+		must(syscall.Mkfifo(spool+"/fifo.example.test", 0o600))
+		must(os.Mkdir(spool+"/folder.example.test", 0o700))
+	}
+	fill()
+	names, err := takeSpool(spool)
+	if err != nil || fmt.Sprint(names) != "[*.b.example.test 192.0.2.1 a.example.test]" {
+		t.Errorf("%q %v", names, err)
+	}
+	if left, err := os.ReadDir(spool); err != nil || len(left) > 0 {
+		t.Errorf("left: %v %v", left, err)
+	}
+	if b, err := os.ReadFile(outside); err != nil || string(b) != "stays" {
+		t.Errorf("%s %v", b, err)
+	}
+	if names, err := takeSpool(dir + "/nosuch"); names != nil || err != nil {
+		t.Errorf("before the first door: %v %v", names, err)
+	}
+	// A folder that is not what it seems is not emptied.
+	must(os.Mkdir(dir+"/precious", 0o700))
+	must(os.WriteFile(dir+"/precious/a.example.test", nil, 0o600))
+	must(os.Remove(spool))
+	must(os.Symlink(dir+"/precious", spool))
+	if _, err := takeSpool(spool); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("a link: %v", err)
+	}
+	must(os.Remove(spool))
+	must(os.Mkdir(dir+"/precious/deliver", 0o700))
+	must(os.Rename(dir+"/state", dir+"/old"))
+	must(os.Symlink(dir+"/precious", dir+"/state"))
+	if _, err := takeSpool(spool); err == nil {
+		t.Error("a link on the way is followed")
+	}
+	if _, err := os.Stat(dir + "/precious/a.example.test"); err != nil {
+		t.Error(err)
+	}
+	must(os.Remove(dir + "/state"))
+	must(os.Mkdir(dir+"/state", 0o700))
+	must(os.WriteFile(spool, nil, 0o600))
+	if _, err := takeSpool(spool); err == nil {
+		t.Error("a file is taken for a spool")
+	}
+	// What cannot be removed ends the run with a word about it.
+	must(os.Remove(spool))
+	must(os.MkdirAll(spool+"/full/of/it", 0o700))
+	if _, err := takeSpool(spool); err == nil || !strings.Contains(err.Error(), "remove it by hand") {
+		t.Errorf("a folder with something in it: %v", err)
+	}
+	must(os.RemoveAll(spool + "/full"))
+	for n := range maxSpool + 10 {
+		must(os.WriteFile(fmt.Sprintf("%s/n%d.example.test", spool, n), nil, 0o600))
+	}
+	if names, err := takeSpool(spool); err != nil || len(names) != maxSpool {
+		t.Errorf("%d names %v", len(names), err)
+	}
+}
+
+// Drift is what the live server shows, whatever lies on the disk.
+func TestDeliverVerifiesTheLiveServer(t *testing.T) {
+	d := newDeliverTo(t, "version: 1\n")
+	bundle := edgetest.NewChain(t, time.Now().Add(time.Hour), "mail.example.test", "imap.example.test")
+	putLineage(t, d.path("le"), "mail", bundle)
+	pair, err := tls.X509KeyPair(bundle.Chain, bundle.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan tls.Certificate, 1)
+	served <- pair
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		p := <-served
+		served <- p
+		return &p, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func(c net.Conn) {
+				defer c.Close()
+				_ = c.(*tls.Conn).Handshake()
+			}(c)
+		}
+	}()
+	d.configure(fmt.Sprintf(`version: 1
+acme: {agree_tos: true}
+certificates:
+  - name: mail
+    hosts: [mail.example.test, imap.example.test]
+    deliver: [{files: {dir: DIR/srv}, verify: "%s"}]
+`, l.Addr()))
+	if out := d.deliver(exitOK, "apply"); !strings.Contains(out, "in sync, delivered now") {
+		t.Errorf("%s", out)
+	}
+	if out := d.deliver(exitOK, "verify"); !strings.Contains(out, "in_sync") {
+		t.Errorf("%s", out)
+	}
+	wrong := edgetest.NewChain(t, time.Now().Add(time.Hour), "mail.example.test")
+	other, err := tls.X509KeyPair(wrong.Chain, wrong.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-served
+	served <- other
+	out := d.deliver(exitFailed, "verify")
+	for _, want := range []string{"drifted", "mail.example.test at " + l.Addr().String() + " shows another certificate", "imap.example.test at"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s lacks %q", out, want)
+		}
+	}
+	if prom := d.read("edge-deliver.prom"); !strings.Contains(prom, `edge_delivery_in_sync{name="mail",place="`+d.path("srv")+`",target="files"} 0`) {
+		t.Errorf("%s", prom)
+	}
+}
+
+// A renewal delivers what it renewed, and says what failed.
+func TestDeliverAfterRenew(t *testing.T) {
+	d := newDeliverTo(t, `version: 1
+acme: {agree_tos: true}
+certificates:
+  - {name: mail, hosts: [mail.example.test], deliver: [{files: {dir: DIR/srv}}]}
+  - {name: web, hosts: [web.example.test], deliver: [{exec: {command: ["false"]}}]}
+`)
+	t.Setenv("EDGE_TEXTFILE_DIR", "")
+	for _, n := range []string{"mail", "web"} {
+		putLineage(t, d.path("le"), n, edgetest.NewChain(t, time.Now().Add(time.Hour), n+".example.test"))
+	}
+	client := func(args ...string) (*client, *bytes.Buffer) {
+		t.Helper()
+		o, err := certbotcli.Parse(append(args, "--config-dir", d.path("le"), "--work-dir", d.path("work"), "--logs-dir", d.path("logs"), "--edge-config", d.path("edge.yaml")), certbotcli.Env{Program: "edge"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		return &client{o: o, program: "edge", logger: slog.New(slog.DiscardHandler), display: display.NewNonInteractive(&out, display.Options{})}, &out
+	}
+	for _, args := range [][]string{{"renew", "--dry-run"}, {"certificates"}} {
+		c, _ := client(args...)
+		if err := c.deliver(t.Context()); err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	if _, err := os.Stat(d.path("srv")); err == nil {
+		t.Fatal("a dry run has delivered")
+	}
+	c, out := client("renew", "--cert-name", "mail")
+	if err := c.deliver(t.Context()); err != nil || !strings.Contains(out.String(), "mail -> files "+d.path("srv")+": unverified, delivered now") {
+		t.Errorf("%v: %s", err, out)
+	}
+	c, out = client("renew")
+	if err := c.deliver(t.Context()); err == nil || !strings.Contains(err.Error(), "1 of 2 deliveries failed") || !strings.Contains(err.Error(), "web -> exec false: failed") || out.Len() > 0 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
