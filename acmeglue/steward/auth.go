@@ -25,6 +25,10 @@ func (s *Steward) authenticator(ctx context.Context, o *certbotcli.Options, name
 	}
 	switch o.Authenticator {
 	case doorName:
+		if needsDNS(o, names) {
+			return nil, fmt.Errorf("%s needs dns-01, which the authenticator edge does only for what certificates of the front door's configuration lists, with the provider in acme.dns there; "+
+				"list it, or use a DNS plugin such as --dns-cloudflare (for a lineage that is there: edge reconfigure --cert-name NAME --dns-cloudflare)", summary(names))
+		}
 		if asked := o.IsSet("edge") || o.IsSet("authenticator"); !asked && !s.doorAnswers(ctx) {
 			// The renewal of a lineage while the door is away: certbot would do this, too.
 			return s.standaloneFor(o, sni)
@@ -83,6 +87,13 @@ func (s *Steward) authenticatorOf(c *Configured, o *certbotcli.Options, sni bool
 		return nil, err
 	}
 	return acmeglue.Combine(doorName, door, dns), nil
+}
+
+// needsDNS is an order that no web server can answer.
+func needsDNS(o *certbotcli.Options, names []string) bool {
+	other := func(challenge string) bool { return challenge != string(edge.DNS01) }
+	return len(o.PrefChallenges) > 0 && !slices.ContainsFunc(o.PrefChallenges, other) ||
+		slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "*.") })
 }
 
 func (s *Steward) dnsFor(o *certbotcli.Options, credentials string, propagation time.Duration) (acmeglue.Authenticator, error) {

@@ -13,6 +13,7 @@ import (
 	"edge/acmeglue/lineage"
 	"edge/internal/certbotcli"
 	"edge/internal/configobj"
+	"edge/internal/display"
 )
 
 // Configured is a lineage that the front door's configuration wants.
@@ -57,9 +58,9 @@ func (s *Steward) paramsFor(j *job) (*lineage.Params, error) {
 	return p, nil
 }
 
-// configure obtains the lineages of the configuration that are missing, or whose
-// names have changed, and returns what became of them. What is there and fits is
-// renewed as any other. With --cert-name, the others are let be.
+// configure obtains the lineages of the configuration that are missing or that the
+// configuration wants to be others now, and returns what became of them. What is
+// there and fits is renewed as any other. With --cert-name, the others are let be.
 func (p *pass) configure(ctx context.Context) []result {
 	s := p.s
 	s.trustConfigured()
@@ -73,13 +74,68 @@ func (p *pass) configure(ctx context.Context) []result {
 			continue // broken: renew says so
 		}
 		if l != nil {
-			if have, err := l.Names(); err == nil && sameSet(have, c.Hosts) {
+			change := c.change(l)
+			if change == "" {
 				continue
 			}
+			s.o.Log.Info("the configuration wants another certificate", "lineage", c.Name, "change", change)
 		}
-		results = append(results, p.obtainConfigured(ctx, c, l))
+		r := p.obtainConfigured(ctx, c, l)
+		if r.err != nil {
+			p.refused[c.Name] = true
+		}
+		results = append(results, r)
 	}
 	return results
+}
+
+// change is what the configuration wants of a lineage that it does not have, or "".
+// A changed CA or key type counts at once, as changed hosts do: who writes it down
+// wants it, and would look in vain for two months. But a lineage that certbot or a
+// person made, and that is only listed, waits for its renewal: its key may be
+// pinned. A CA that is any of the list is as good as the first.
+func (c Configured) change(l *lineage.Lineage) string {
+	leaf, err := l.Leaf()
+	if err != nil {
+		return ""
+	}
+	params, err := l.Params()
+	if err != nil {
+		return ""
+	}
+	if have, err := l.Names(); err != nil || !sameSet(have, c.Hosts) {
+		return "hosts"
+	}
+	if params.Edge.String(configuredKey) == "" {
+		return ""
+	}
+	if !slices.ContainsFunc(c.CAs, func(ca ConfiguredCA) bool { return ca.Directory == params.Server() }) {
+		return "CA"
+	}
+	if kind, err := c.keyType(); err == nil && !kind.is(leaf.PublicKey) {
+		return "key type"
+	}
+	return ""
+}
+
+// fromAny obtains a lineage from the first CA that issues it.
+func (p *pass) fromAny(ctx context.Context, c Configured, l *lineage.Lineage, to display.Display) (*lineage.Lineage, error) {
+	var errs []error
+	for _, ca := range c.CAs {
+		j, err := p.s.configuredJob(p.o, c, ca, l)
+		if err == nil {
+			j.to = to
+			var got *lineage.Lineage
+			if got, err = p.s.obtain(ctx, j); err == nil {
+				return got, nil
+			}
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, errors.Join(errs...)
 }
 
 // trustConfigured has the CAs of the configuration verified by the roots that are
@@ -117,26 +173,15 @@ func (p *pass) obtainConfigured(ctx context.Context, c Configured, l *lineage.Li
 	s := p.s
 	r := result{name: c.Name, conf: s.o.Tree.ConfPath(c.Name), path: s.o.Tree.ConfPath(c.Name), due: true, names: c.Hosts}
 	s.o.Display.Notify("Processing "+r.conf, true)
-	var errs []error
-	for _, ca := range c.CAs {
-		j, err := s.configuredJob(p.o, c, ca, l)
-		var got *lineage.Lineage
-		if err == nil {
-			got, err = s.obtain(ctx, j)
+	got, err := p.fromAny(ctx, c, l, s.o.Display)
+	if err == nil {
+		s.note(&job{o: p.o, name: c.Name, l: l}, got, nil)
+		if got != nil {
+			r.path = got.Path(lineage.FullChain)
 		}
-		if err == nil {
-			s.note(j, got, nil)
-			if got != nil {
-				r.path = got.Path(lineage.FullChain)
-			}
-			return r
-		}
-		errs = append(errs, err)
-		if ctx.Err() != nil {
-			break
-		}
+		return r
 	}
-	r.err = errors.Join(errs...)
+	r.err = err
 	s.note(&job{o: p.o, name: c.Name, l: l}, l, r.err)
 	s.o.Log.Error(fmt.Sprintf("Failed to renew certificate %s with error: %v", c.Name, r.err))
 	return r
@@ -164,7 +209,12 @@ func (s *Steward) configuredJob(o *certbotcli.Options, c Configured, ca Configur
 			own.Domains = append(own.Domains, h)
 		}
 	}
-	own.Server, own.Account = ca.Directory, ""
+	if own.Server != ca.Directory {
+		own.Server, own.Account = ca.Directory, ""
+	}
+	if own.DryRun && own.Server == certbotcli.DefaultServer {
+		own.Server, own.Account = certbotcli.StagingServer, ""
+	}
 	own.RequiredProf, own.PreferredProf, own.PreferredChain = ca.Profile, "", ca.PreferredChain
 	own.EABKID, own.EABHMACKey = ca.EABKID, ca.EABHMAC
 	own.Email, own.RegisterUnsafelyWithoutEmail, own.AgreeTOS = c.Email, c.Email == "", true // acme.agree_tos was checked
@@ -173,19 +223,32 @@ func (s *Steward) configuredJob(o *certbotcli.Options, c Configured, ca Configur
 	for _, t := range c.Challenges {
 		own.PrefChallenges = append(own.PrefChallenges, string(t))
 	}
-	switch kind := strings.ToLower(c.KeyType); kind {
-	case "", string(acmeglue.P256):
-		own.KeyType, own.EllipticCurve = "ecdsa", "secp256r1"
-	case string(acmeglue.P384):
-		own.KeyType, own.EllipticCurve = "ecdsa", "secp384r1"
-	case string(acmeglue.RSA2048):
-		own.KeyType, own.RSAKeySize = "rsa", 2048
-	case string(acmeglue.RSA4096):
-		own.KeyType, own.RSAKeySize = "rsa", 4096
-	default:
-		return nil, fmt.Errorf("key type %q is not known", kind)
+	kind, err := c.keyType()
+	if err != nil {
+		return nil, err
+	}
+	own.KeyType = kind.algorithm
+	if kind.bits != 0 {
+		own.RSAKeySize = kind.bits
+	} else {
+		own.EllipticCurve = kind.curve
 	}
 	return &job{o: own, l: l, name: c.Name, names: c.Hosts, to: s.o.Display}, nil
+}
+
+func (c Configured) keyType() (keyKind, error) {
+	switch kind := strings.ToLower(c.KeyType); kind {
+	case "", string(acmeglue.P256):
+		return keyKind{"ecdsa", "secp256r1", 0}, nil
+	case string(acmeglue.P384):
+		return keyKind{"ecdsa", "secp384r1", 0}, nil
+	case string(acmeglue.RSA2048):
+		return keyKind{"rsa", "", 2048}, nil
+	case string(acmeglue.RSA4096):
+		return keyKind{"rsa", "", 4096}, nil
+	default:
+		return keyKind{}, fmt.Errorf("key type %q is not known", kind)
+	}
 }
 
 // configuredFor is what the configuration says about a lineage, or nil.

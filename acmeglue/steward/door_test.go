@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"edge"
@@ -71,4 +72,26 @@ func TestToDoor(t *testing.T) {
 	r.now = r.now.Add(-2 * doorBelieved) // the clock was set back
 	door.down = true
 	give(3, 2)
+}
+
+// What left the configuration has lost its DNS provider, and is told where to find
+// one.
+func TestDoorWithoutDNS(t *testing.T) {
+	r := newRig(t)
+	for _, c := range []struct {
+		flags, name string
+		refused     bool
+	}{
+		{"--preferred-challenges dns", "a.example.test", true},
+		{"", "*.example.test", true},
+		{"--preferred-challenges dns,http", "a.example.test", false},
+		{"", "a.example.test", false},
+	} {
+		o := r.options("certonly " + c.flags + " -d " + c.name)
+		o.Authenticator = doorName
+		_, err := r.steward().authenticator(t.Context(), o, []string{c.name})
+		if refused := err != nil && strings.Contains(err.Error(), "edge reconfigure --cert-name"); refused != c.refused {
+			t.Errorf("%s %s: %v", c.flags, c.name, err)
+		}
+	}
 }

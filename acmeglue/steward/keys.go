@@ -35,6 +35,22 @@ func curveName(c elliptic.Curve) string {
 	return "secp256r1"
 }
 
+// keyKind is a type of key in certbot's words.
+type keyKind struct {
+	algorithm, curve string
+	bits             int // of RSA
+}
+
+func (k keyKind) is(key any) bool {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		return k.bits == key.N.BitLen()
+	case *ecdsa.PublicKey:
+		return k.bits == 0 && k.curve == curveName(key.Curve)
+	}
+	return false
+}
+
 // longestRSA is the largest RSA key that is made, in bits.
 const longestRSA = 8192
 

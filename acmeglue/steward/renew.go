@@ -21,6 +21,8 @@ type pass struct {
 	o      *certbotcli.Options
 	paused chan struct{} // has a token while nobody has slept yet
 
+	refused map[string]bool // lineages that cannot be had as the configuration wants them
+
 	results []result
 }
 
@@ -58,10 +60,10 @@ func (s *Steward) renew(ctx context.Context, o *certbotcli.Options) error {
 			return text(fmt.Sprintf("No certificate found with name %s (expected %s).", o.CertName, s.o.Tree.ConfPath(o.CertName)))
 		}
 	}
-	p := &pass{s: s, o: o, paused: make(chan struct{}, 1)}
+	p := &pass{s: s, o: o, paused: make(chan struct{}, 1), refused: map[string]bool{}}
 	p.paused <- struct{}{}
 	configured := p.configure(ctx)
-	// Where the new names of a lineage cannot be had, it is renewed with the old ones.
+	// Where a lineage cannot be had as the configuration wants it, it is renewed as it is.
 	names = slices.DeleteFunc(names, func(name string) bool {
 		return slices.ContainsFunc(configured, func(r result) bool { return r.name == name && r.err == nil })
 	})

@@ -56,6 +56,10 @@ func (p *pass) renewOne(ctx context.Context, j *job) error {
 	if err := p.pause(ctx); err != nil {
 		return err
 	}
+	if c := p.s.configuredFor(j.lineageName()); c != nil && !p.refused[c.Name] {
+		_, err := p.fromAny(ctx, *c, j.l, j.to)
+		return err
+	}
 	if err := p.s.choosePlugins(ctx, j.o, "certonly"); err != nil {
 		return err
 	}

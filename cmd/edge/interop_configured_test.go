@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ecdsa"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -122,5 +123,48 @@ func TestCertificatesNoLongerConfigured(t *testing.T) {
 	versions("2", "3")
 	if out.code != 1 || !strings.Contains(out.stderr, "not for you") || !strings.Contains(out.stdout+out.stderr, "Failed to renew certificate mail") {
 		t.Errorf("a host that the CA refuses: exit status %d\n%s%s", out.code, out.stdout, out.stderr)
+	}
+}
+
+// What the configuration says of key and CA counts from the next run on, for what
+// it asked for itself; what a person has made, and it only lists, waits until it is
+// due.
+func TestCertificatesConfiguredOtherwise(t *testing.T) {
+	dir := trusted(t)
+	r := newRig(t, edgetest.CAOptions{}, nil)
+	r.configure(lineageSite)
+	r.start()
+	tr := r.beside()
+	tr.ask(r, "certonly -n --edge --agree-tos -m ops@example.org -d mine.example.test --cert-name mine --key-type rsa")
+	tr.extras = []string{"REQUESTS_CA_BUNDLE="}
+	other := r.ca.URL() + "?other"
+	ca := func(url string) string { return `{directory: "` + url + `", roots: [ca.pem]}` }
+	const mine = "  - {name: mine, hosts: [mine.example.test]}\n"
+	app := func(more string) string { return "  - {name: app, hosts: [app.example.test]" + more + "}\n" }
+	for _, c := range []struct {
+		what, certificates, flags, app, mine string
+	}{
+		{"as it is", app(""), "", "1", "1"},
+		{"listed", app("") + mine, "", "1", "1"},
+		{"another key type", app(", key_type: p384") + mine, "", "2", "1"},
+		{"the same", app(", key_type: p384") + mine, "", "2", "1"},
+		{"another CA", app(", key_type: p384, ca: ["+ca(other)+"]") + mine, "", "3", "1"},
+		{"the same CA among others", app(", key_type: p384, ca: ["+ca(r.ca.URL())+", "+ca(other)+"]") + mine, "", "3", "1"},
+		{"renewal", app(", key_type: p384") + mine, "--force-renewal --cert-name mine", "3", "2"},
+		{"after it", app(", key_type: p384, ca: ["+ca(other)+"]") + mine, "", "3", "2"},
+	} {
+		tr.ask(r, "renew -n "+c.flags+" --edge-config "+r.wants(dir, c.certificates))
+		if a, m := tr.version("app"), tr.version("mine"); a != c.app || m != c.mine {
+			t.Fatalf("%s: app has version %s and mine %s, want %s and %s", c.what, a, m, c.app, c.mine)
+		}
+	}
+	if bits := tr.leafOf("app").PublicKey.(*ecdsa.PublicKey).Curve.Params().BitSize; bits != 384 {
+		t.Errorf("app has a key of %d bits", bits)
+	}
+	if _, ok := tr.leafOf("mine").PublicKey.(*ecdsa.PublicKey); !ok {
+		t.Errorf("mine was renewed with a key of type %T", tr.leafOf("mine").PublicKey)
+	}
+	if conf := tr.raw("config/renewal/app.conf"); !strings.Contains(conf, "server = "+other+"\n") {
+		t.Errorf("app is not from the other CA:\n%s", conf)
 	}
 }
