@@ -71,7 +71,7 @@ func TestPersonObtains(t *testing.T) {
 	p.sees("Please read the Terms of Service at").sees("(Y)es/(N)o: ").types("y\r")
 	p.sees("Account registered.")
 	p.sees("Please enter the domain name(s)").types("http://a.example.test\r")
-	p.sees("was not valid:").sees("re-enter the names?").sees("(Y)es/(N)o: ").types("y\r")
+	p.sees("was not valid:").sees("is not a DNS name").sees("re-enter the names?").sees("(Y)es/(N)o: ").types("y\r")
 	p.sees("Please enter the domain name(s)").types("a.example.test, b.example.test\r")
 	p.sees("Requesting a certificate for a.example.test and b.example.test")
 	p.sees("Successfully received certificate.")
