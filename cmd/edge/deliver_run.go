@@ -167,7 +167,7 @@ type described struct {
 func (d *deliveries) item(w wanted, to config.Deliver) (described, error) {
 	it := described{Item: delivery.Item{Name: w.name, Reload: to.Reload}}
 	for _, v := range to.Verify {
-		it.Verify = append(it.Verify, delivery.Endpoint{Addr: v.Addr, StartTLS: v.StartTLS})
+		it.Verify = append(it.Verify, installers.Endpoint{Addr: v.Addr, StartTLS: v.StartTLS})
 	}
 	var err error
 	switch {

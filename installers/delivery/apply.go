@@ -2,11 +2,14 @@ package delivery
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"edge/installers"
 )
 
 // Apply makes a delivery, unless all is as it should be. When it fails, the target is
@@ -19,7 +22,7 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 	}
 	v := e.view(ctx, &it, m, r)
 	if m == nil {
-		return v.result(&it, m, r)
+		return v.result(ctx, &it, m, r)
 	}
 	changed := false
 	err = v.err
@@ -76,7 +79,7 @@ func (e *Engine) deliver(ctx context.Context, it *Item, m *Material, r *record, 
 		return err
 	}
 	// What the server showed before is what it has to show after an undo.
-	before := e.shown(ctx, it, m)
+	before := shown(ctx, it, m)
 	c, err := it.Target.Put(ctx, m, r.Data)
 	if err != nil {
 		r.Begun = ""
@@ -122,7 +125,7 @@ func (e *Engine) show(ctx context.Context, it *Item, m *Material) error {
 	if len(it.Verify) == 0 {
 		return nil
 	}
-	return await(ctx, checks(it.Verify, m), m.Leaf, or(e.Verify, 10*time.Second))
+	return await(ctx, checks(it.Verify, m), m.Certs[0], or(e.Verify, 10*time.Second))
 }
 
 func (e *Engine) reload(ctx context.Context, it *Item) error {
@@ -139,18 +142,18 @@ func (e *Engine) reload(ctx context.Context, it *Item) error {
 	return nil
 }
 
-// seen is what a check showed.
+// seen is what an endpoint showed.
 type seen struct {
-	check
-	leaf [32]byte
+	installers.Endpoint
+	leaf *x509.Certificate
 }
 
 // shown is what the server shows now; what shows nothing is left out.
-func (e *Engine) shown(ctx context.Context, it *Item, m *Material) []seen {
+func shown(ctx context.Context, it *Item, m *Material) []seen {
 	var list []seen
-	for _, c := range checks(it.Verify, m) {
-		if leaf, err := c.shows(ctx); err == nil {
-			list = append(list, seen{c, leaf})
+	for _, e := range checks(it.Verify, m) {
+		if leaf, err := installers.Shows(ctx, e, m.Certs[0]); err == nil {
+			list = append(list, seen{e, leaf})
 		}
 	}
 	return list
@@ -168,7 +171,7 @@ func (e *Engine) undo(ctx context.Context, it *Item, c Change, before []seen) (b
 		return true, err
 	}
 	for _, s := range before {
-		if err := await(ctx, []check{s.check}, s.leaf, or(e.Verify, 10*time.Second)); err != nil {
+		if err := await(ctx, []installers.Endpoint{s.Endpoint}, s.leaf, or(e.Verify, 10*time.Second)); err != nil {
 			return true, err
 		}
 	}

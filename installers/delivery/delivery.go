@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"edge/installers"
 	"edge/internal/durable"
 )
 
@@ -24,7 +25,7 @@ type Target interface {
 	// Put puts the certificate there. After an error, all is as it was.
 	Put(ctx context.Context, m *Material, data json.RawMessage) (Change, error)
 	// Plan says what Put would do, a line each, for people.
-	Plan(m *Material) []string
+	Plan(ctx context.Context, m *Material) []string
 }
 
 // Change is what Put did and can take back. Undo is nil where nothing can; both are
@@ -43,8 +44,8 @@ type Item struct {
 	Target Target
 	// Reload is run after the certificate was put, without a shell; empty: nothing.
 	Reload []string
-	// Verify is where the live server has to show it; empty: nobody looks.
-	Verify []Endpoint
+	// Verify is where the live server has to show it, without names; empty: nobody looks.
+	Verify []installers.Endpoint
 }
 
 // State is the one word for how a delivery stands.

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"net"
 	"os"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"edge"
+	"edge/installers"
 	"edge/internal/edgetest"
 )
 
@@ -108,48 +110,41 @@ func talk(t *testing.T, b edge.Bundle, script ...string) (addr string) {
 	return l.Addr().String()
 }
 
-func TestStartTLS(t *testing.T) {
+// One handshake is made for each name, in the protocol that was named, until all show
+// the leaf.
+func TestAwait(t *testing.T) {
 	b := chain(t, "mail.test", "*.mail.test", "127.0.0.1")
 	m, err := NewMaterial("mail", b, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for proto, script := range map[string][]string{
-		"":     nil,
-		"smtp": {"220-mail.test", "220 ESMTP", "<EHLO localhost", "250-mail.test", "250 STARTTLS", "<STARTTLS", "220 go"},
-		"lmtp": {"220 LMTP", "<LHLO localhost", "250 STARTTLS", "<STARTTLS", "220 go"},
-		"imap": {"* OK ready", "<a STARTTLS", "* CAPABILITY X", "a OK begin"},
-		"pop3": {"+OK ready", "<STLS", "+OK begin"},
-	} {
-		at := []Endpoint{{talk(t, b, script...), proto}}
-		if n := len(checks(at, m)); n != 3 {
-			t.Errorf("%d checks", n)
-		}
-		if err := await(t.Context(), checks(at, m), m.Leaf, 5*time.Second); err != nil {
-			t.Errorf("%s: %v", proto, err)
-		}
-		if err := await(t.Context(), checks(at, m), [32]byte{1}, time.Millisecond); err == nil || !strings.Contains(err.Error(), "shows another certificate") {
-			t.Errorf("%s: %v", proto, err)
-		}
-	}
-	for proto, script := range map[string][]string{
-		"smtp": {"554 go away"}, "imap": {"* OK", "<a STARTTLS", "a NO " + strings.Repeat("x", 1000)}, "pop3": {"-ERR"}, "lmtp": {strings.Repeat("220-\r\n", 20000)}, "gopher": nil,
-	} {
-		_, err := check{Endpoint{talk(t, b, script...), proto}, ""}.shows(t.Context())
-		if err == nil || !strings.Contains(err.Error(), proto) || len(err.Error()) > 200 {
-			t.Errorf("%s: %v", proto, err)
-		}
-	}
-	// A server that says nothing costs its time and no more.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	other, err := NewMaterial("mail", chain(t, "mail.test"), nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := (check{Endpoint{l.Addr().String(), "imap"}, ""}).shows(ctx); err == nil {
-		t.Error("silence shows a certificate")
+	for proto, script := range map[string][]string{
+		"":     nil,
+		"smtp": {"220 ESMTP", "<EHLO localhost", "250 STARTTLS", "<STARTTLS", "220 go"},
+	} {
+		at := checks([]installers.Endpoint{{Addr: talk(t, b, script...), StartTLS: proto}}, m)
+		if len(at) != 3 || at[0].Name != "mail.test" || at[1].Name != "edge-probe.mail.test" || at[2].Name != "" {
+			t.Errorf("%v", at)
+		}
+		if err := await(t.Context(), at, m.Certs[0], 5*time.Second); err != nil {
+			t.Errorf("%s: %v", proto, err)
+		}
+		want := "after 1ms, mail.test at " + at[0].Addr
+		if proto != "" {
+			want += "/" + proto
+		}
+		if err := await(t.Context(), at, other.Certs[0], time.Millisecond); err == nil || !strings.HasPrefix(err.Error(), want+" shows another certificate") {
+			t.Errorf("%s: %v", proto, err)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("enough"))
+	if err := await(ctx, []installers.Endpoint{{Addr: "127.0.0.1:1"}}, m.Certs[0], time.Hour); err == nil || !strings.Contains(err.Error(), "enough") {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -197,5 +192,5 @@ func (nowhere) Where() string    { return "/x y" }
 func (nowhere) Settings() string { return "" }
 
 func (nowhere) Look(context.Context, *Material, json.RawMessage) ([]string, error) { return nil, nil }
-func (nowhere) Plan(*Material) []string                                            { return nil }
+func (nowhere) Plan(context.Context, *Material) []string                           { return nil }
 func (nowhere) Put(context.Context, *Material, json.RawMessage) (Change, error)    { return Change{}, nil }

@@ -15,7 +15,7 @@ func (e *Engine) Look(ctx context.Context, it Item, m *Material) Result {
 		return unreadable(&it, err)
 	}
 	v := e.view(ctx, &it, m, r)
-	return v.result(&it, m, r)
+	return v.result(ctx, &it, m, r)
 }
 
 // Check is Look, with a note of what was seen, for Known.
@@ -25,7 +25,7 @@ func (e *Engine) Check(ctx context.Context, it Item, m *Material) Result {
 		return unreadable(&it, err)
 	}
 	v := e.view(ctx, &it, m, r)
-	res := v.result(&it, m, r)
+	res := v.result(ctx, &it, m, r)
 	r.State, r.Looked = res.State, e.Now()
 	if res.State == InSync && len(it.Verify) > 0 {
 		r.Verified = r.Looked
@@ -87,15 +87,15 @@ func (e *Engine) view(ctx context.Context, it *Item, m *Material, r *record) vie
 			return v
 		}
 	}
-	for _, c := range checks(it.Verify, m) {
-		if why := c.wrong(ctx, m.Leaf); why != "" {
+	for _, e := range checks(it.Verify, m) {
+		if why := wrong(ctx, e, m.Certs[0]); why != "" {
 			v.unseen = append(v.unseen, why)
 		}
 	}
 	return v
 }
 
-func (v *view) result(it *Item, m *Material, r *record) Result {
+func (v *view) result(ctx context.Context, it *Item, m *Material, r *record) Result {
 	res := Result{
 		Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(),
 		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, Error: r.Error,
@@ -121,22 +121,22 @@ func (v *view) result(it *Item, m *Material, r *record) Result {
 		res.State = Pending
 	}
 	if len(res.Reasons) > 0 && v.err == nil {
-		res.Actions = actions(it, m, len(v.put) > 0)
+		res.Actions = actions(ctx, it, m, len(v.put) > 0)
 	}
 	return res
 }
 
 // actions are what Apply does, for people.
-func actions(it *Item, m *Material, put bool) []string {
+func actions(ctx context.Context, it *Item, m *Material, put bool) []string {
 	var list []string
 	if put {
-		list = it.Target.Plan(m)
+		list = it.Target.Plan(ctx, m)
 	}
 	if len(it.Reload) > 0 {
 		list = append(list, "run "+strings.Join(it.Reload, " "))
 	}
-	for _, p := range it.Verify {
-		list = append(list, fmt.Sprintf("look whether %s shows it", p))
+	for _, e := range it.Verify {
+		list = append(list, fmt.Sprintf("look whether %s shows it", place(e)))
 	}
 	return list
 }

@@ -105,7 +105,7 @@ func (t *Target) Settings() string {
 }
 
 // Plan implements delivery.Target.
-func (t *Target) Plan(*delivery.Material) []string {
+func (t *Target) Plan(context.Context, *delivery.Material) []string {
 	var list []string
 	for _, p := range slices.Sorted(maps.Keys(t.o.Names)) {
 		what := string(p)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"edge"
+	"edge/installers"
 	"edge/installers/delivery"
 	"edge/internal/durable"
 )
@@ -158,7 +159,7 @@ func TestLiveServer(t *testing.T) {
 	it, m := r.item(o), r.material()
 	r.apply(it, m, delivery.Unverified)
 	s := startServer(t, o.Dir+"/fullchain.pem", o.Dir+"/privkey.pem")
-	it.Verify, it.Reload = []delivery.Endpoint{{Addr: s.addr}}, s.reload
+	it.Verify, it.Reload = []installers.Endpoint{{Addr: s.addr}}, s.reload
 	if res := r.apply(it, m, delivery.InSync); res.Changed || res.Verified.IsZero() {
 		t.Errorf("%+v", res)
 	}
@@ -197,7 +198,7 @@ func TestUndo(t *testing.T) {
 	it, m := r.item(o), r.material()
 	r.apply(it, m, delivery.Unverified)
 	s := startServer(t, o.Dir+"/fullchain.pem", o.Dir+"/privkey.pem")
-	it.Verify = []delivery.Endpoint{{Addr: s.addr}}
+	it.Verify = []installers.Endpoint{{Addr: s.addr}}
 	r.e.Verify = 300 * time.Millisecond
 	for name, reload := range map[string][]string{
 		"reload fails":   {"/bin/false"},

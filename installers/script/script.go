@@ -74,7 +74,7 @@ func (t *Target) Look(context.Context, *delivery.Material, json.RawMessage) ([]s
 }
 
 // Plan implements delivery.Target.
-func (t *Target) Plan(m *delivery.Material) []string {
+func (t *Target) Plan(_ context.Context, m *delivery.Material) []string {
 	return []string{"run " + strings.Join(t.argv(m), " ")}
 }
 

@@ -108,7 +108,7 @@ func TestNotShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	it := delivery.Item{Name: "mail", Target: target, Verify: []delivery.Endpoint{{Addr: "127.0.0.1:1"}}}
+	it := delivery.Item{Name: "mail", Target: target, Verify: []installers.Endpoint{{Addr: "127.0.0.1:1"}}}
 	e, m := engine(t), material(t, "/live/mail")
 	if res := e.Apply(t.Context(), it, m); res.State != delivery.Failed || !strings.Contains(res.Error, "exec cannot be undone") {
 		t.Errorf("%+v", res)
