@@ -26,7 +26,7 @@ func setUp(t *testing.T) *bench {
 	write(t, dir+"/sites/a", "a.test "+was.FullChain+" "+was.Key+"\n", 0o640)
 	write(t, dir+"/sites/b", "b.test "+beside.FullChain+" "+beside.Key+"\n", 0o644)
 	b := &bench{toy: startToy(t, dir), old: old, new: recipe{serial: 3, names: []string{"a.test"}}.make(t)}
-	b.runner = &Runner{Work: dir + "/work", Verify: time.Second, settle: time.Millisecond}
+	b.runner = &Runner{Work: dir + "/work", Verify: 700 * time.Millisecond, settle: time.Millisecond}
 	if err := os.Mkdir(b.runner.Work, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +58,7 @@ func (b *bench) find(name string) Server {
 }
 
 func TestApply(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	before := snapshot(t, b.dir+"/sites", true)
 	out, err := b.runner.Apply(t.Context(), b, b.plan, b.request)
@@ -106,9 +107,25 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// Where nobody can look at what is shown, a renewed certificate is activated; an
+// enhancement that is there is left alone.
+func TestApplyNothingToLookAt(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	for _, deploy := range []bool{true, false} {
+		b.request.Deploy = deploy
+		reloads := b.reloads
+		out, err := b.runner.Apply(t.Context(), b, new(Plan), b.request)
+		if err != nil || out.Activated != deploy || (b.reloads > reloads) != deploy {
+			t.Errorf("deploy %v: %+v, %v", deploy, out, err)
+		}
+	}
+}
+
 // A renewed certificate lies at the path that the configuration has: nothing is to be
 // written, but the server has to load it.
 func TestApplyRenewed(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	if _, err := b.runner.Apply(t.Context(), b, b.plan, b.request); err != nil {
 		t.Fatal(err)

@@ -49,6 +49,7 @@ func (b *bench) plainPlan(t *testing.T) *Plan {
 
 // certbot rolls back what edge installed.
 func TestCertbotRollsBack(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	plan := b.plainPlan(t)
 	before := snapshot(t, b.dir, true)
@@ -81,6 +82,7 @@ func TestCertbotRollsBack(t *testing.T) {
 
 // certbot recovers from what a killed edge left behind.
 func TestCertbotRecovers(t *testing.T) {
+	t.Parallel()
 	for _, temporary := range []bool{false, true} {
 		b := setUp(t)
 		plan := b.plainPlan(t)
@@ -126,6 +128,7 @@ func (b *bench) forCertbot(t *testing.T) (before string) {
 // edge rolls back what certbot installed, also through links, with undo commands that
 // fail, and under what edge installed later.
 func TestRollbackOfCertbots(t *testing.T) {
+	t.Parallel()
 	for _, between := range []bool{false, true} {
 		b := setUp(t)
 		before := b.forCertbot(t)
@@ -163,6 +166,7 @@ func TestRollbackOfCertbots(t *testing.T) {
 
 // edge recovers from what a killed certbot left behind.
 func TestRecoverCertbots(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	before := b.forCertbot(t)
 	b.certbot(t, certbotInstalls+`
@@ -192,6 +196,7 @@ open(d + "/sites/challenge", "w").write("# challenge\n")
 
 // A challenge of certbot's is under way: what it changed is not for us to change.
 func TestChallengeFilesAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	b.certbot(t, `r.add_to_temp_checkpoint({args[0] + "/sites/a"}, "challenge")`, b.dir)
 	b.failsAt(t, t.Context(), Precheck, Untouched, "Attempting to overwrite challenge file - "+b.dir+"/sites/a")
@@ -223,6 +228,7 @@ else:
 
 // The names of checkpoints grow from one program to the other.
 func TestTimestampsOfBoth(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	var want []string
 	for i := range 3 {
@@ -237,6 +243,7 @@ func TestTimestampsOfBoth(t *testing.T) {
 
 // A folder of the journal that somebody else could have written has no commands for us.
 func TestCheckpointOfStrangers(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	write(t, b.runner.Work+"/IN_PROGRESS/COMMANDS", "touch,"+b.dir+"/owned\r\n", 0o644)
 	for _, change := range []func(string) error{

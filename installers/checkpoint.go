@@ -43,8 +43,10 @@ func (t *Runner) prepare(r *record, changes []Change, as string) (err error) {
 			_ = t.remove(dir) // where it stays, the next one removes it
 		}
 	}()
-	if err := t.Durable.Mkdir(t.dir(dirBackups), 0o755); err != nil {
-		return err
+	for _, folder := range []string{t.Work, t.dir(dirBackups)} {
+		if err := t.Durable.Mkdir(folder, 0o755); err != nil {
+			return err
+		}
 	}
 	if err := t.remove(dir); err != nil {
 		return err
@@ -177,20 +179,17 @@ func (r *record) forCertbot() []namedText {
 	return out
 }
 
-// finish makes a checkpoint in progress one that can be rolled back.
-func (t *Runner) finish() (name string, err error) {
+// finish makes a checkpoint in progress one that can be rolled back, or forgets it. It
+// is done where IN_PROGRESS is no longer there, even with an error.
+func (t *Runner) finish(forget bool) (name string, err error) {
+	if forget {
+		return "", t.discard(t.dir(dirInProgress))
+	}
 	name, err = t.timestamp()
 	if err != nil {
 		return "", err
 	}
-	err = t.Durable.Move(t.dir(dirInProgress), t.dir(dirBackups, name))
-	if err != nil {
-		if _, serr := os.Lstat(t.dir(dirInProgress)); errors.Is(serr, fs.ErrNotExist) {
-			return name, fmt.Errorf("the checkpoint %s may not survive a power cut: %w", name, err)
-		}
-		return "", err
-	}
-	return name, nil
+	return name, t.Durable.Move(t.dir(dirInProgress), t.dir(dirBackups, name))
 }
 
 // timestamp is the name of the next checkpoint: later than all that are there, by

@@ -160,6 +160,24 @@ var operations = map[string]struct {
 			b.checkOld(t, before)
 		},
 	},
+	"forget": {
+		prepare: func(*testing.T, *bench) {},
+		run: func(ctx context.Context, r *Runner, s Server, p *Plan, q Request) error {
+			p.Forget = true
+			_, err := r.Apply(ctx, s, p, q)
+			return err
+		},
+		check: func(t *testing.T, b *bench, before string) {
+			if names, err := b.runner.names(); err != nil || len(names) != 0 {
+				t.Errorf("kept: %q, %v", names, err)
+			}
+			if read(t, b.dir+"/sites/a") == string(b.plan.Changes[0].New) {
+				b.checkNew(t)
+			} else {
+				b.checkOld(t, before)
+			}
+		},
+	},
 	"rollback": {
 		prepare: func(t *testing.T, b *bench) {
 			if _, err := b.runner.Apply(t.Context(), b, b.plan, b.request); err != nil {

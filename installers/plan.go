@@ -81,6 +81,9 @@ type Plan struct {
 	// Checks are what plain requests have to bring afterwards: redirects, headers,
 	// answers to challenges.
 	Checks []HTTPCheck
+	// Forget: no checkpoint is kept when all is done. For files that have keys in them,
+	// which rollback is not to bring back, and which would pile up with each renewal.
+	Forget bool
 }
 
 // Empty reports whether there is nothing to do.

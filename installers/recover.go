@@ -108,10 +108,10 @@ func found(names []string, find Finder) (servers together, unknown []string) {
 
 // activateTested has a server take what is on the disk, unless it refuses that itself.
 func activateTested(ctx context.Context, s Server) error {
-	if err := s.Test(ctx); err != nil {
+	if err := within(ctx, s.Test); err != nil {
 		return fmt.Errorf("the configuration that was put back does not pass the test of %s: %w", s.Name(), err)
 	}
-	return s.Activate(ctx)
+	return within(ctx, s.Activate)
 }
 
 // finishRollback removes what is no longer needed when a rollback is done: it may be

@@ -23,6 +23,7 @@ func (b *bench) install(t *testing.T, title string, changes ...Change) string {
 
 // Several checkpoints go at once, in any mixture of what they did to a file.
 func TestRollbackOfSeveral(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	before := snapshot(t, b.dir, true)
 	b.install(t, "one", b.rewrite("sites/b", read(t, b.dir+"/sites/b")+"# one\n"), Change{Path: b.dir + "/sites/n", Op: Create, New: []byte("# n\n"), Mode: 0o644})
@@ -57,6 +58,7 @@ func TestRollbackOfSeveral(t *testing.T) {
 }
 
 func TestRollbackOfWhatWasChangedSince(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	old := read(t, b.dir+"/sites/b")
 	b.install(t, "one", b.rewrite("sites/b", old+"# one\n"), Change{Path: b.dir + "/sites/l", Op: Symlink, Target: "b"})
@@ -84,6 +86,7 @@ func TestRollbackOfWhatWasChangedSince(t *testing.T) {
 
 // A configuration that the server refuses by now is not put back.
 func TestRollbackRefusedByServer(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	old := read(t, b.dir+"/sites/a")
 	if _, err := b.runner.Apply(t.Context(), b, b.plan, b.request); err != nil {
@@ -108,6 +111,7 @@ func TestRollbackRefusedByServer(t *testing.T) {
 
 // One that breaks another name is not kept either.
 func TestRollbackThatBreaksWatchedName(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	if _, err := b.runner.Apply(t.Context(), b, b.plan, b.request); err != nil {
 		t.Fatal(err)
@@ -130,6 +134,7 @@ func TestRollbackThatBreaksWatchedName(t *testing.T) {
 
 // The clock was turned back, or did not move: the newest is the newest all the same.
 func TestTimestampsGrow(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	now := time.Unix(1700000000, 250000000)
 	b.runner.Now = func() time.Time { return now }

@@ -30,7 +30,10 @@ type Runner struct {
 }
 
 // undoTimeout is for taking everything back, whatever ended the run.
-const undoTimeout = 2 * time.Minute
+const undoTimeout = 5 * time.Minute
+
+// stepTimeout is for a server's test or activation, and for each command.
+const stepTimeout = time.Minute
 
 // Outcome is what came of a plan that was carried out.
 type Outcome struct {
@@ -68,8 +71,9 @@ func (t *Runner) Apply(ctx context.Context, s Server, p *Plan, r Request) (*Outc
 		return nil, u.fail(ctx, Precheck, err)
 	}
 	u.look(ctx, leaf)
-	if p.Empty() && !u.telling {
-		// The server's own word is not asked for: it shows what it has to.
+	// Where it shows what it has to, the server is left alone. Where there is nothing to
+	// look at, it may run with what was there before a renewal.
+	if p.Empty() && !u.telling && (!r.Deploy || len(p.Serves) > 0) {
 		return u.outcome("", false), nil
 	}
 	if step, err := u.carryOut(ctx); err != nil {
@@ -81,12 +85,12 @@ func (t *Runner) Apply(ctx context.Context, s Server, p *Plan, r Request) (*Outc
 	if p.Empty() {
 		return u.outcome("", true), nil
 	}
-	name, err := t.finish()
-	if err != nil && name == "" {
-		return nil, u.fail(ctx, Commit, err)
-	}
+	name, err := t.finish(p.Forget)
 	if err != nil {
-		u.warnings = append(u.warnings, err.Error())
+		if there, perr := t.pending(dirInProgress); there || perr != nil {
+			return nil, u.fail(ctx, Commit, err)
+		}
+		u.warnings = append(u.warnings, fmt.Sprintf("all is done, but a power cut might take it back: %v", err))
 	}
 	t.log().Info("certificate installed", "component", "installers", "target", s.Name(), "checkpoint", name)
 	return u.outcome(name, true), nil
@@ -176,11 +180,11 @@ func (u *run) carryOut(ctx context.Context) (Step, error) {
 			return Stage, err
 		}
 	}
-	if err := u.server.Test(ctx); err != nil {
+	if err := within(ctx, u.server.Test); err != nil {
 		return Test, err
 	}
 	u.asked = true
-	if err := u.server.Activate(ctx); err != nil {
+	if err := within(ctx, u.server.Activate); err != nil {
 		return Activate, err
 	}
 	if err := u.verify(ctx, u.places, u.plan.Checks, u.telling); err != nil {
@@ -188,6 +192,15 @@ func (u *run) carryOut(ctx context.Context) (Step, error) {
 	}
 	return "", nil
 }
+
+// within gives a step of a server its time.
+func within(ctx context.Context, step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, stepTimeout, errStepTimeout)
+	defer cancel()
+	return step(ctx)
+}
+
+var errStepTimeout = fmt.Errorf("it has not ended after %v", stepTimeout)
 
 // certificateChanged reports that the file has another certificate by now.
 func certificateChanged(r Request, leaf *x509.Certificate) error {

@@ -37,6 +37,7 @@ func (b *bench) failsAt(t *testing.T, ctx context.Context, step Step, state Undo
 }
 
 func TestReloadIgnored(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	b.ignoreReload = true
 	b.failsAt(t, t.Context(), Verify, Undone, "toy: verify: ", "(a.test) shows the certificate of a.test with serial 1 ",
@@ -47,6 +48,7 @@ func TestReloadIgnored(t *testing.T) {
 }
 
 func TestReloadFails(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	b.failReload = true
 	b.failsAt(t, t.Context(), Activate, Undone, "toy: activate: toy reload: reload failed: no such process",
@@ -61,6 +63,7 @@ func TestReloadFails(t *testing.T) {
 }
 
 func TestTestFails(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	b.plan.Changes[0].New = []byte("nonsense\n")
 	e := b.failsAt(t, t.Context(), Test, Undone, `toy test: a:1: unknown directive "nonsense"`)
@@ -73,6 +76,7 @@ func TestTestFails(t *testing.T) {
 
 // A third party makes the server show a certificate of its own.
 func TestCertificateOfThirdParty(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	third := recipe{serial: 9, names: []string{"a.test"}}.make(t).lineage(t, b.dir+"/third")
 	restored := false
@@ -96,6 +100,7 @@ func TestCertificateOfThirdParty(t *testing.T) {
 
 // The files of the certificate are replaced while the server loads them.
 func TestCertificateReplacedDuringRun(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	again := recipe{serial: 10, names: []string{"a.test"}}.make(t)
 	first := true
@@ -116,6 +121,7 @@ func TestCertificateReplacedDuringRun(t *testing.T) {
 }
 
 func TestServerGone(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	b.onReload = func() { b.listener.Close() }
 	b.failsAt(t, t.Context(), Verify, NotUndone, "nothing listens there any more", "the server does not show what it did before")
@@ -123,6 +129,7 @@ func TestServerGone(t *testing.T) {
 
 // Nobody's edit is lost: neither before nor while the plan is carried out.
 func TestEditedMeanwhile(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	write(t, b.dir+"/sites/a", read(t, b.dir+"/sites/a")+"# edited\n", 0o640)
 	e := b.failsAt(t, t.Context(), Precheck, Untouched, "/sites/a has been changed since the plan was made")
@@ -151,6 +158,7 @@ func TestEditedMeanwhile(t *testing.T) {
 
 // A folder that cannot be written to: immutable, or on a file system mounted read-only.
 func TestReadOnlyFolder(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	folder, err := os.Open(b.dir + "/sites")
 	if err != nil {
@@ -177,6 +185,7 @@ func TestReadOnlyFolder(t *testing.T) {
 }
 
 func TestWatchedNameBroken(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	c := b.request.Certificate
 	b.plan.Changes = append(b.plan.Changes, b.rewrite("sites/b", "b.test "+c.FullChain+" "+c.Key+"\n"))
@@ -186,9 +195,24 @@ func TestWatchedNameBroken(t *testing.T) {
 	}
 }
 
+// The configuration as it was names the files that have been renewed: the new certificate
+// is shown after the undo as well, and that is no failure of the undo.
+func TestUndoneWithRenewedFiles(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	b.request.Certificate = b.new.lineage(t, b.dir+"/old")
+	c := b.request.Certificate
+	b.plan.Changes = []Change{b.rewrite("sites/b", "b.test "+c.FullChain+" "+c.Key+"\n")}
+	b.failsAt(t, t.Context(), Verify, Undone, "(b.test) shows the certificate of a.test with serial 3", "the new certificate is shown all the same")
+	if b.shows(t, "b.test") != 2 || b.shows(t, "a.test") != 3 {
+		t.Error("the wrong certificates are shown")
+	}
+}
+
 // The other lineage was renewed before, and the reload has the server show that as
 // well. That is no fault of the plan.
 func TestWatchedNameRenewed(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	recipe{serial: 12, names: []string{"b.test"}}.make(t).lineage(t, b.dir+"/other")
 	if _, err := b.runner.Apply(t.Context(), b, b.plan, b.request); err != nil || b.shows(t, "b.test") != 12 {
@@ -197,6 +221,7 @@ func TestWatchedNameRenewed(t *testing.T) {
 }
 
 func TestCancelled(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	b.ignoreReload = true
 	b.runner.Verify = time.Minute
@@ -210,6 +235,7 @@ func TestCancelled(t *testing.T) {
 
 // Commands that fail have their own undo, and those of the commands before, run.
 func TestCommandFails(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	b.plan.Commands = []Command{
 		{Do: []string{"touch", b.dir + "/first"}, Undo: []string{"rm", b.dir + "/first"}},
@@ -219,6 +245,7 @@ func TestCommandFails(t *testing.T) {
 }
 
 func TestRedirectChecked(t *testing.T) {
+	t.Parallel()
 	b := setUp(t)
 	b.request.Deploy = false
 	b.request.Certificate = b.old.lineage(t, b.dir+"/old")

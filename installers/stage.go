@@ -101,7 +101,10 @@ func (u *run) stage(ctx context.Context) error {
 		if len(c.Do) == 0 {
 			continue
 		}
-		_, err := Run(ctx, c.Do)
+		err := within(ctx, func(ctx context.Context) error {
+			_, err := Run(ctx, c.Do)
+			return err
+		})
 		if err != nil && u.back && ctx.Err() == nil {
 			u.warnings = append(u.warnings, "unable to run undo command: "+err.Error()) // certbot goes on as well
 			continue

@@ -31,6 +31,8 @@ type place struct {
 	like   *x509.Certificate // the one that is wanted, where it is at hand
 	before shown
 	watch  bool
+	exact  bool     // a renewed certificate is not taken for the same
+	also   [32]byte // is as good as want
 }
 
 // places are those of a plan, with what they show now. Leaf is the certificate that is
@@ -142,9 +144,9 @@ func (at *place) look(ctx context.Context) error {
 	got := probe(ctx, at.Endpoint, at.like)
 	switch {
 	case got.err != nil:
-	case at.want == [32]byte{}, leafDigest(got.leaf) == at.want:
+	case at.want == [32]byte{}, leafDigest(got.leaf) == at.want, leafDigest(got.leaf) == at.also:
 		return nil
-	case at.watch && at.like != nil && renewed(at.like, got.leaf):
+	case at.watch && !at.exact && at.like != nil && renewed(at.like, got.leaf):
 		return nil
 	}
 	return &placeError{at, got}
