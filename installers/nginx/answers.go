@@ -58,6 +58,10 @@ func (n *Nginx) planAnswers(ctx context.Context, batch []edge.Answer, o Authenti
 	if a.site, err = n.load(ctx); err != nil {
 		return nil, err
 	}
+	return a.planOn()
+}
+
+func (a *answerer) planOn() (*installers.Plan, error) {
 	for _, answer := range a.http01 {
 		if err := a.pick(answer); err != nil {
 			return nil, err

@@ -51,6 +51,10 @@ func (n *Nginx) Plan(ctx context.Context, r installers.Request) (*installers.Pla
 	if err != nil {
 		return nil, err
 	}
+	return n.planOn(ctx, site, r)
+}
+
+func (n *Nginx) planOn(ctx context.Context, site *site, r installers.Request) (*installers.Plan, error) {
 	p := &planner{
 		Nginx: n, request: r, site: site, plan: &installers.Plan{}, edits: &conf.Edits{},
 		http: cmp.Or(r.HTTPPort, 80), https: cmp.Or(r.HTTPSPort, 443),
