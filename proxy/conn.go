@@ -39,8 +39,9 @@ type conn struct {
 	// refreshAt and fixed are used by the one goroutine that writes at a time
 	// (crypto/tls and net/http hold a lock around writes).
 	refreshAt atomic.Int64 // Unix nanoseconds
-	fixed     atomic.Bool  // somebody else set a write deadline that must stand
-	began     atomic.Bool  // the first byte of a request has come, or of HTTP/2's preface
+	held      held
+	fixed     atomic.Bool // somebody else set a write deadline that must stand
+	began     atomic.Bool // the first byte of a request has come, or of HTTP/2's preface
 	engine    *engine
 }
 
@@ -54,18 +55,6 @@ func withConn(ctx context.Context, nc net.Conn) context.Context {
 		return context.WithValue(ctx, connKey{}, g.conn)
 	}
 	return ctx
-}
-
-// Write bounds the stall: the deadline moves with every write that finds a
-// quarter of it gone, so that busy connections do not pay for a timer each time.
-func (c *conn) Write(p []byte) (int, error) {
-	if !c.fixed.Load() {
-		if now := time.Now(); now.UnixNano() >= c.refreshAt.Load() {
-			c.Conn.SetWriteDeadline(now.Add(c.stall))
-			c.refreshAt.Store(now.Add(c.stall / 4).UnixNano())
-		}
-	}
-	return c.Conn.Write(p)
 }
 
 // SetWriteDeadline lets a deadline of crypto/tls or net/http stand until it is lifted.

@@ -47,11 +47,12 @@ type Server struct {
 	perAddress map[netip.Addr]int
 	closing    bool
 
-	exchanges sync.Pool // *exchange
-	buffers   sync.Pool // *[copyBuffer]byte
-	tunnels   tunnels
-	flights   inFlight
-	panics    panicLog
+	exchanges   sync.Pool // *exchange
+	buffers     sync.Pool // *[copyBuffer]byte
+	heldBuffers sync.Pool // *[heldBytes]byte
+	tunnels     tunnels
+	flights     inFlight
+	panics      panicLog
 }
 
 // New returns a server that listens nowhere yet.
@@ -77,6 +78,7 @@ func New(opts Options) *Server {
 	}
 	s.ids.prefix = randomPrefix()
 	s.exchanges.New = newExchange
+	s.heldBuffers.New = func() any { return new([heldBytes]byte) }
 	s.buffers.New = func() any { return new([copyBuffer]byte) }
 	s.tlsConfig = &tls.Config{GetConfigForClient: s.configFor}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

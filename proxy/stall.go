@@ -51,7 +51,10 @@ func (t *stallTimer) expire() {
 
 // write writes a part of the body.
 func (x *exchange) write(p []byte) (n int, err error) {
-	if x.r.ProtoMajor < 2 {
+	switch {
+	case x.r.ProtoMajor < 2 && len(p) > heldFrom:
+		return x.writeHeld(p)
+	case x.r.ProtoMajor < 2:
 		return x.w.Write(p)
 	}
 	err = x.stallTimer().do(func() error {

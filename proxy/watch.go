@@ -22,6 +22,7 @@ type watch struct {
 	armed   time.Time // the one that the connection has, at until or earlier while it is read
 	reading bool      // a Read of the connection is in progress
 	looking bool      // whoever carries the request waits for its end
+	waiting bool      // wait does
 	closed  bool
 }
 
@@ -30,7 +31,7 @@ func (w *watch) setDeadline(nc net.Conn, t time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.until = t
-	if !t.IsZero() {
+	if w.waiting && !t.IsZero() {
 		w.wake.Signal()
 	}
 	if !w.reading {
@@ -79,9 +80,11 @@ func (w *watch) over() bool { return !w.until.IsZero() && !time.Now().Before(w.u
 func (w *watch) wait() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.waiting = true
 	for !w.looking && !w.closed && w.until.IsZero() {
 		w.wake.Wait()
 	}
+	w.waiting = false
 	switch {
 	case w.closed:
 		return net.ErrClosed
