@@ -113,7 +113,9 @@ type bench struct {
 
 func (b *bench) close() {
 	for _, s := range b.servers {
-		s.stop()
+		if s != nil { // it did not start
+			s.stop()
+		}
 	}
 	b.servers = nil
 	if b.backend != nil {
