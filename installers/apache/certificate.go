@@ -1,7 +1,6 @@
 package apache
 
 import (
-	"errors"
 	"path/filepath"
 	"strings"
 
@@ -15,12 +14,12 @@ func (p *planner) certificate(s *site) error {
 	chain := ""
 	if p.olderThan(2, 4, 8) || cert.FullChain == "" && cert.Chain != "" {
 		if cert.Chain == "" {
-			return errors.New("--chain-path is required for your version of Apache")
+			return certbots("--chain-path is required for your version of Apache")
 		}
 		want[0].value, chain = cert.Cert, cert.Chain
 	}
 	if want[0].value == "" {
-		return errors.New("Please provide the --fullchain-path option pointing to your full chain file") //nolint:staticcheck // certbot's words
+		return certbots("Please provide the --fullchain-path option pointing to your full chain file")
 	}
 	if chain != "" {
 		want = append(want, setting{"SSLCertificateChainFile", chain})

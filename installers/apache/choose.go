@@ -104,7 +104,7 @@ func chosenForWildcard(ctx context.Context, hosts []*conf.VirtualHost, name stri
 }
 
 func ask(ctx context.Context, r installers.Request, candidates []*conf.VirtualHost, name, question string, many bool) ([]*conf.VirtualHost, error) {
-	none := fmt.Errorf("Certbot could not find a VirtualHost for %s in the Apache configuration. Please create a VirtualHost with a ServerName matching %s and try again.", name, name) //nolint:staticcheck // certbot's words
+	none := certbots("Certbot could not find a VirtualHost for %s in the Apache configuration. Please create a VirtualHost with a ServerName matching %s and try again.", name, name)
 	if len(candidates) == 0 {
 		return nil, none
 	}
@@ -113,7 +113,7 @@ func ask(ctx context.Context, r installers.Request, candidates []*conf.VirtualHo
 		shown = append(shown, describe(v))
 	}
 	if r.Choose == nil {
-		return nil, fmt.Errorf("%w Candidates are: %s", none, strings.Join(shown, "; "))
+		return nil, fmt.Errorf("%w candidates are: %s", none, strings.Join(shown, "; "))
 	}
 	picked, err := r.Choose(ctx, question, shown, many)
 	if err != nil {

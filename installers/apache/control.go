@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Commands returns how Apache is tested and reloaded.
@@ -31,34 +33,112 @@ func (a *Apache) argv(verb string) []string {
 // Test runs configtest.
 func (a *Apache) Test(ctx context.Context) error {
 	if _, err := a.run(ctx, a.argv("configtest")...); err != nil {
-		return fmt.Errorf("Error while running %w", err) //nolint:staticcheck // certbot's words
+		return certbots("Error while running %w", err)
 	}
 	return nil
 }
 
 // Activate has Apache read its configuration again, and starts it where it does not run:
-// graceful would start it as well, but out of the sight of systemd.
+// graceful would start it as well, but out of the sight of systemd. A master that ends
+// while it reads, as it does when SSLStaplingCache has gone (mod_ssl keeps half of it
+// over a restart), is started again.
 func (a *Apache) Activate(ctx context.Context) error {
-	verb := "graceful"
-	if !a.running(ctx) {
-		verb = "start"
+	master, known := a.master(ctx)
+	if known && master == 0 {
+		return a.control(ctx, "start")
 	}
-	_, err := a.run(ctx, a.argv(verb)...)
-	if err != nil && verb == "graceful" && a.alternative != "" {
-		_, err = a.run(ctx, a.argv(a.alternative)...)
+	err := a.control(ctx, "graceful")
+	if err != nil && a.alternative != "" {
+		err = a.control(ctx, a.alternative)
 	}
-	if err != nil {
-		return fmt.Errorf("restart Apache: %w", err)
+	if err != nil || master == 0 {
+		return err
+	}
+	if goesOn(ctx, master) {
+		return nil
+	}
+	gone(ctx, master)
+	return a.control(ctx, "start")
+}
+
+func (a *Apache) control(ctx context.Context, verb string) error {
+	if _, err := a.run(ctx, a.argv(verb)...); err != nil {
+		return fmt.Errorf("%s Apache: %w", verb, err)
 	}
 	return nil
 }
 
-// running reports whether the process of the pid file is an httpd. Where that cannot be
-// known it is taken to run.
-func (a *Apache) running(ctx context.Context) bool {
+const (
+	restartTime = time.Second
+	reapTime    = 10 * time.Second
+	restartStep = 10 * time.Millisecond
+)
+
+// goesOn waits until a master that was just signalled has new workers, which it gets when
+// it has read its configuration, and reports false when it ends instead. Both take
+// milliseconds.
+func goesOn(ctx context.Context, master int) bool {
+	before := children(master)
+	ctx, cancel := context.WithTimeout(ctx, restartTime)
+	defer cancel()
+	tick := time.NewTicker(restartStep)
+	defer tick.Stop()
+	for {
+		if !isHTTPD(master) {
+			return false
+		}
+		if slices.ContainsFunc(children(master), func(pid string) bool { return !slices.Contains(before, pid) }) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return true // it runs, and whether it shows what it has to is seen later
+		case <-tick.C:
+		}
+	}
+}
+
+// gone waits until a process that has ended is no more: as long as it is there, start
+// says that the server runs.
+func gone(ctx context.Context, pid int) {
+	ctx, cancel := context.WithTimeout(ctx, reapTime)
+	defer cancel()
+	tick := time.NewTicker(restartStep)
+	defer tick.Stop()
+	for ctx.Err() == nil && syscall.Kill(pid, 0) == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// children are the processes that a process has started.
+func children(pid int) []string {
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
+	if err != nil {
+		return nil // a kernel without that list: the whole time is waited for
+	}
+	return strings.Fields(string(list))
+}
+
+// isHTTPD reports whether a process runs and is an httpd.
+func isHTTPD(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), "(")
+	name, rest, _ := strings.Cut(rest, ") ")
+	return !strings.HasPrefix(rest, "Z") && (strings.HasPrefix(name, "apache2") || strings.HasPrefix(name, "httpd"))
+}
+
+// master is the process of the pid file, 0 where there is none. Where the configuration
+// does not say which file that is, it is not known.
+func (a *Apache) master(ctx context.Context) (pid int, known bool) {
 	set, err := a.load(ctx)
 	if err != nil {
-		return true
+		return 0, false
 	}
 	path := ""
 	for _, d := range set.Root.All("PidFile") {
@@ -67,19 +147,18 @@ func (a *Apache) running(ctx context.Context) bool {
 		}
 	}
 	if path == "" {
-		return true
+		return 0, false
 	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(a.serverRoot, path)
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return false
+		return 0, true
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
-	if err != nil || pid < 1 || syscall.Kill(pid, 0) == syscall.ESRCH {
-		return false
+	pid, err = strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil || pid < 1 || !isHTTPD(pid) {
+		return 0, true
 	}
-	name, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
-	return err != nil || strings.HasPrefix(string(name), "apache2") || strings.HasPrefix(string(name), "httpd")
+	return pid, true
 }

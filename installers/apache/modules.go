@@ -23,9 +23,9 @@ func (p *planner) needModules(names ...string) error {
 				continue // mod_ssl does without
 			}
 			if name == "ssl" {
-				return fmt.Errorf("Could not find ssl_module; not installing certificate.") //nolint:staticcheck // certbot's words
+				return certbots("Could not find ssl_module; not installing certificate.")
 			}
-			return fmt.Errorf("Apache needs to have module  %q active for the requested installation options. Unfortunately Certbot is unable to install or enable it for you. Please install the module, and run Certbot again.", name) //nolint:staticcheck // certbot's words
+			return certbots("Apache needs to have module  %q active for the requested installation options. Unfortunately Certbot is unable to install or enable it for you. Please install the module, and run Certbot again.", name)
 		}
 		for _, m := range append(p.dependencies(name), name) {
 			if err := p.enableModule(m); err != nil {
@@ -42,7 +42,7 @@ func (p *planner) enableModule(name string) error {
 	}
 	for _, folder := range []string{"mods-available", "mods-enabled"} {
 		if info, err := os.Stat(filepath.Join(p.serverRoot, folder)); err != nil || !info.IsDir() {
-			return fmt.Errorf("Unsupported directory layout. You may try to enable mod %s and try again.", name) //nolint:staticcheck // certbot's words
+			return certbots("Unsupported directory layout. You may try to enable mod %s and try again.", name)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(p.serverRoot, "mods-available", name+".load")); err != nil {
@@ -54,7 +54,7 @@ func (p *planner) enableModule(name string) error {
 	}
 	dismod, err := findProgram(p.dismod)
 	if err != nil {
-		return fmt.Errorf("Unable to find a2dismod, please make sure a2enmod and a2dismod are configured correctly for certbot.") //nolint:staticcheck // certbot's words
+		return certbots("Unable to find a2dismod, please make sure a2enmod and a2dismod are configured correctly for certbot.")
 	}
 	var env []string
 	if p.ownRoot {

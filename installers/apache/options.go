@@ -3,7 +3,6 @@ package apache
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -68,7 +67,7 @@ func Detect(ctx context.Context, o Options) (*Apache, error) {
 	}
 	ctl, err := findProgram(a.ctl)
 	if err != nil {
-		return nil, fmt.Errorf("Cannot find Apache executable %s", a.ctl) //nolint:staticcheck // certbot's words
+		return nil, certbots("Cannot find Apache executable %s", a.ctl)
 	}
 	a.ctl = ctl
 	return a, a.ask(ctx)
@@ -98,7 +97,7 @@ func (a *Apache) findMain(o Options, was string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("Could not find configuration root: there is no apache2.conf, httpd.conf or conf/httpd.conf in %s; give its folder with --apache-server-root", root) //nolint:staticcheck // certbot's words
+	return certbots("Could not find configuration root: there is no apache2.conf, httpd.conf or conf/httpd.conf in %s; give its folder with --apache-server-root", root)
 }
 
 // moved is a folder below a root, below another.
@@ -127,15 +126,15 @@ func (a *Apache) ask(ctx context.Context) error {
 	speaker := a.speaker()
 	out, err := a.run(ctx, speaker, "-v")
 	if err != nil {
-		return fmt.Errorf("Unable to run %s -v: %w", speaker, err) //nolint:staticcheck // certbot's words
+		return certbots("Unable to run %s -v: %w", speaker, err)
 	}
 	match := versionPattern.FindStringSubmatch(out)
 	if match == nil {
-		return errors.New("Unable to find Apache version") //nolint:staticcheck // certbot's words
+		return certbots("Unable to find Apache version")
 	}
 	a.version = strings.Trim(match[1], ".")
 	if a.olderThan(2, 4, 0) {
-		return fmt.Errorf("Apache Version %s not supported.", a.version) //nolint:staticcheck // certbot's words
+		return certbots("Apache Version %s not supported.", a.version)
 	}
 	out, err = a.run(ctx, speaker, "-l")
 	if err != nil {
@@ -155,7 +154,7 @@ func (a *Apache) speaker() string { return cmp.Or(a.bin, a.ctl) }
 // olderThan compares the version of httpd.
 func (a *Apache) olderThan(want ...int) bool {
 	var have [3]int
-	fmt.Sscanf(a.version, "%d.%d.%d", &have[0], &have[1], &have[2]) //nolint:errcheck // what is missing is 0
+	fmt.Sscanf(a.version, "%d.%d.%d", &have[0], &have[1], &have[2])
 	for i, w := range want {
 		if have[i] != w {
 			return have[i] < w

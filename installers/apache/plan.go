@@ -156,7 +156,7 @@ func (p *planner) find(ctx context.Context) error {
 		}
 		hosts = slices.DeleteFunc(hosts, func(v *conf.VirtualHost) bool { return !v.TLS })
 		if len(hosts) == 0 {
-			return fmt.Errorf("Certbot was not able to find SSL VirtualHost for a domain %s for enabling enhancement. The requested enhancement was not configured.", name) //nolint:staticcheck // certbot's words
+			return certbots("Certbot was not able to find SSL VirtualHost for a domain %s for enabling enhancement. The requested enhancement was not configured.", name)
 		}
 		for _, v := range hosts {
 			s, err := p.siteOf(v)
@@ -221,7 +221,7 @@ func (p *planner) finish() (*installers.Plan, error) {
 	}
 	// New files that are included by name have to be there when what comes is read.
 	for _, c := range p.late {
-		if c.Op == installers.Create && p.included(c.Path) {
+		if c.Op == installers.Create && included(c.Path) {
 			p.edits.NewFile(c.Path, string(c.New))
 		}
 	}
@@ -238,8 +238,10 @@ func (p *planner) finish() (*installers.Plan, error) {
 	return p.plan, p.verify(next)
 }
 
-// included reports whether the options file is what a path is: it is read by every site.
-func (p *planner) included(path string) bool { return filepath.Base(path) == optionsName }
+// included reports whether a file is one of those that are included by name.
+func included(path string) bool {
+	return slices.Contains([]string{optionsName, preFile, postFile, sniFile}, filepath.Base(path))
+}
 
 func change(c conf.Change) installers.Change {
 	if c.Created {

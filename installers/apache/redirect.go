@@ -152,7 +152,7 @@ func (p *planner) redirectHost(s *site) error {
 		}
 		for _, v := range p.hosts {
 			if slices.ContainsFunc(v.Addrs, func(have conf.Addr) bool { return conflicts(have, a) }) {
-				return fmt.Errorf("Unable to find corresponding HTTP vhost; Unable to create one as intended addresses conflict; Current configuration does not support automated redirection") //nolint:staticcheck // certbot's words
+				return certbots("Unable to find corresponding HTTP vhost; Unable to create one as intended addresses conflict; Current configuration does not support automated redirection")
 			}
 		}
 	}
