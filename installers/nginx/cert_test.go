@@ -26,3 +26,11 @@ func makeCertificate(t testing.TB, r installers.Request) {
 		}
 	}
 }
+
+// snakeoil writes a certificate that blocks of tests have.
+func (l *lab) snakeoil(t testing.TB) {
+	t.Helper()
+	b := edgetest.NewChain(t, time.Now().Add(time.Hour), "old.test")
+	write(t, filepath.Join(l.dir, "le/c.pem"), string(b.Chain))
+	write(t, filepath.Join(l.dir, "le/k.pem"), string(b.Key))
+}

@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -84,17 +85,20 @@ func (p *planner) plainServers(ctx context.Context, name string) ([]*conf.Server
 		return nil, err
 	}
 	ranked = slices.DeleteFunc(ranked, func(r conf.Ranked) bool { return !plainOn(p.site.http, r.Server, p.http) })
-	slices.SortStableFunc(ranked, func(a, b conf.Ranked) int { return int(a.Kind) - int(b.Kind) })
 	if len(ranked) == 0 {
 		return nil, nil
 	}
-	// Of wildcards, Rank has the longest first among those of the same kind and of TLS alike.
-	best := ranked[0]
-	for _, r := range ranked {
-		if r.Kind == best.Kind && best.Kind != conf.ExactName && best.Kind != conf.RegexName && len(r.Name.Text) > len(best.Name.Text) {
-			best = r
+	order := func(r conf.Ranked) int { return slices.Index(p.site.http.Servers, r.Server) }
+	wildcard := func(r conf.Ranked) int {
+		if r.Kind == conf.LeadingName || r.Kind == conf.TrailingName {
+			return len(r.Name.Text)
 		}
+		return 0
 	}
+	// Rank prefers TLS, which does not matter here.
+	best := slices.MinFunc(ranked, func(a, b conf.Ranked) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(wildcard(b), wildcard(a)), cmp.Compare(order(a), order(b)))
+	})
 	out := []*conf.Server{best.Server}
 	for _, s := range p.site.http.Sockets {
 		if s.QUIC || s.TLS() || s.Unix != "" || s.Addr.Port() != p.http || slices.Contains(s.Servers, best.Server) {
