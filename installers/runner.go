@@ -40,7 +40,7 @@ type Outcome struct {
 	Checkpoint string   // the name in backups, empty where there was nothing to write
 	Activated  bool     // false where all was shown already
 	Verified   int      // endpoints and checks that showed what they had to
-	Warnings   []string // for people
+	Warnings   []string // for people, beside those of the plan
 }
 
 // run is one plan on its way through the steps.
@@ -65,7 +65,7 @@ type run struct {
 // where the server does not show the certificate yet, it is activated all the same,
 // since what its configuration names may have been renewed.
 func (t *Runner) Apply(ctx context.Context, s Server, p *Plan, r Request) (*Outcome, error) {
-	u := &run{Runner: t, server: s, plan: p, at: dirInProgress, warnings: p.Warnings}
+	u := &run{Runner: t, server: s, plan: p, at: dirInProgress}
 	leaf, err := u.precheck(r)
 	if err != nil {
 		return nil, u.fail(ctx, Precheck, err)
