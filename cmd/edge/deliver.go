@@ -24,12 +24,13 @@ import (
 const (
 	deliverState = "/var/lib/edge-deliver"
 	letsencrypt  = "/etc/letsencrypt"
+	certbotWork  = "/var/lib/letsencrypt"
 )
 
 // deliverFlags are what the verbs have in common.
 type deliverFlags struct {
-	config, state, tree, output, spool string
-	lockTimeout                        time.Duration
+	config, state, tree, work, output, spool string
+	lockTimeout                              time.Duration
 }
 
 // newDeliver has the verbs that bring certificates to where they are used.
@@ -38,7 +39,7 @@ func newDeliver() *cobra.Command {
 		Use:   "deliver",
 		Short: "Bring certificates to where they are used, and see that they are",
 		Long: `Deliver has the certificates of the configuration's deliver keys brought to their
-targets: folders and programs. What is wanted is compared with what was done, with
+targets: folders, programs, nginx, Apache. What is wanted is compared with what was done, with
 what is on the disk, and with what the live server shows in a TLS handshake. What
 fails is undone where it can be, and tried again by the next run.
 
@@ -117,6 +118,7 @@ func (f *deliverFlags) add(cmd *cobra.Command) {
 	outputFlag(cmd, &f.output)
 	cmd.Flags().StringVar(&f.state, "state-dir", deliverState, "`folder` of the records")
 	cmd.Flags().StringVar(&f.tree, "config-dir", letsencrypt, "`folder` of the lineages, as certbot's flag")
+	cmd.Flags().StringVar(&f.work, "work-dir", certbotWork, "`folder` of what undoes changes of servers' configuration, as certbot's flag")
 	cmd.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 5*time.Minute, "how long to wait for another run")
 }
 
@@ -144,7 +146,7 @@ func (f *deliverFlags) run(cmd *cobra.Command, names []string, do func(*deliveri
 		return nil, err
 	}
 	d := &deliveries{
-		cfg: cfg, state: f.state, tree: f.tree, work: "/var/lib/letsencrypt",
+		cfg: cfg, state: f.state, tree: f.tree, work: f.work,
 		lockTimeout: f.lockTimeout, textfile: deliverTextfile(f.state), log: log,
 	}
 	if f.spool != "" {

@@ -14,7 +14,8 @@ import (
 
 // deliver makes the deliveries that are due, at the end of a renewal: of what was
 // renewed, and of all that an earlier run did not bring to its place. Called as
-// certbot, edge does what certbot would. The caller has certbot's locks.
+// certbot, edge does what certbot would. The caller has certbot's locks of the work
+// folder, and none of a server's folder any more.
 func (c *client) deliver(ctx context.Context) error {
 	if c.asCertbot || c.o.DryRun || c.o.Verb != "renew" {
 		return nil
@@ -28,7 +29,7 @@ func (c *client) deliver(ctx context.Context) error {
 	}
 	d := &deliveries{
 		cfg: cfg, state: deliverState, tree: c.o.ConfigDir, work: c.o.WorkDir,
-		lockTimeout: c.o.LockTimeout, log: c.logger,
+		lockTimeout: c.o.LockTimeout, log: c.logger, worksLocked: true,
 	}
 	if c.o.ConfigDir != letsencrypt { // a tree of somebody's own has records of its own
 		d.state = filepath.Join(c.o.WorkDir, "edge", "deliver")

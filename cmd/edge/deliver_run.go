@@ -33,8 +33,10 @@ type deliveries struct {
 	lockTimeout time.Duration
 	textfile    string // empty: none
 	log         *slog.Logger
+	worksLocked bool // the caller has the lock of the work folder
 
-	engine *delivery.Engine
+	engine  *delivery.Engine
+	servers *deliverServers
 }
 
 // wanted is one certificate with all that it goes to.
@@ -73,28 +75,30 @@ func deliverNames(cfg *config.Config) []string {
 	return slices.Compact(names)
 }
 
-func (d *deliveries) newEngine() *delivery.Engine {
-	return &delivery.Engine{Dir: d.state, Run: installers.Run, Now: time.Now, Log: d.log}
+// begin makes what the work of a verb is done with.
+func (d *deliveries) begin() {
+	d.servers = d.newServers()
+	d.engine = &delivery.Engine{Dir: d.state, Run: installers.Run, Now: time.Now, Log: d.log}
 }
 
 // plan looks without leaving a trace.
 func (d *deliveries) plan(ctx context.Context) ([]delivery.Result, error) {
-	d.engine = d.newEngine()
+	d.begin()
 	return d.each(ctx, d.engine.Look)
 }
 
 // verify looks and keeps what it saw for the metrics.
 func (d *deliveries) verify(ctx context.Context) ([]delivery.Result, error) {
-	d.engine = d.newEngine()
+	d.begin()
 	return d.locked(ctx, func() ([]delivery.Result, error) { return d.each(ctx, d.engine.Check) })
 }
 
 // apply makes the deliveries that are due.
 func (d *deliveries) apply(ctx context.Context) ([]delivery.Result, error) {
-	d.engine = d.newEngine()
+	d.begin()
 	return d.locked(ctx, func() ([]delivery.Result, error) {
 		return d.each(ctx, func(ctx context.Context, it delivery.Item, m *delivery.Material) delivery.Result {
-			if m != nil && m.Live == d.liveDir(it.Name) && it.Target.Kind() == "exec" {
+			if m != nil && m.Live == d.liveDir(it.Name) && it.Target.Kind() != "files" {
 				if err := d.keepLive(ctx, m); err != nil {
 					return delivery.Result{Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(), State: delivery.Failed, Error: err.Error()}
 				}
@@ -119,7 +123,7 @@ func (d *deliveries) locked(ctx context.Context, do func() ([]delivery.Result, e
 	defer func() { err = errors.Join(err, lock.Release()) }()
 	results, err = do()
 	if err == nil && d.textfile != "" {
-		if werr := metrics.WriteDeliveries(d.textfile, d.measured(results), time.Now()); werr != nil {
+		if werr := metrics.WriteDeliveries(d.textfile, d.measured(ctx, results), time.Now()); werr != nil {
 			d.log.Warn("metrics of deliveries were not written", "error", werr)
 		}
 	}
@@ -141,7 +145,7 @@ func (d *deliveries) each(ctx context.Context, do func(context.Context, delivery
 			if ctx.Err() != nil {
 				return results, context.Cause(ctx)
 			}
-			it, ierr := d.item(w, to)
+			it, ierr := d.item(ctx, w, to)
 			res := delivery.Result{Name: w.name, Target: it.kind, Where: it.where, State: delivery.Failed}
 			switch {
 			case ierr != nil:
@@ -164,7 +168,7 @@ type described struct {
 }
 
 // item maps configuration onto a target, and does nothing else.
-func (d *deliveries) item(w wanted, to config.Deliver) (described, error) {
+func (d *deliveries) item(ctx context.Context, w wanted, to config.Deliver) (described, error) {
 	it := described{Item: delivery.Item{Name: w.name, Reload: to.Reload}}
 	for _, v := range to.Verify {
 		it.Verify = append(it.Verify, installers.Endpoint{Addr: v.Addr, StartTLS: v.StartTLS})
@@ -184,6 +188,11 @@ func (d *deliveries) item(w wanted, to config.Deliver) (described, error) {
 	case to.Exec != nil:
 		it.kind, it.where = "exec", to.Exec.Command[0]
 		it.Target, err = scripts.New(scripts.Options{Command: to.Exec.Command, Style: scripts.Style(to.Exec.Style), Run: installers.Run})
+	case to.Server != nil:
+		it.kind, it.where = to.Server.Kind, to.Server.ServerRoot
+		if it.Target, err = d.servers.target(ctx, to.Server); err == nil {
+			it.where = it.Target.Where()
+		}
 	}
 	return it, err
 }
@@ -248,7 +257,7 @@ func (d *deliveries) keepLive(ctx context.Context, m *delivery.Material) error {
 
 // measured are the metrics of all deliveries: those of this run as they were seen, all
 // others as they were seen last.
-func (d *deliveries) measured(results []delivery.Result) []metrics.Delivery {
+func (d *deliveries) measured(ctx context.Context, results []delivery.Result) []metrics.Delivery {
 	seen := map[[3]string]delivery.Result{}
 	key := func(r *delivery.Result) [3]string { return [3]string{r.Name, r.Target, r.Where} }
 	for _, r := range results {
@@ -257,7 +266,7 @@ func (d *deliveries) measured(results []delivery.Result) []metrics.Delivery {
 	list := map[[3]string]metrics.Delivery{}
 	for _, w := range wants(d.cfg) {
 		for _, to := range w.to {
-			it, err := d.item(w, to)
+			it, err := d.item(ctx, w, to)
 			r := delivery.Result{Name: w.name, Target: it.kind, Where: it.where, State: delivery.Failed}
 			if err == nil {
 				r = d.engine.Known(it.Item)

@@ -48,15 +48,23 @@ func (d *deliveries) check(path string, targets []Deliver, names []string) {
 	for i := range targets {
 		t := &targets[i]
 		p := fmt.Sprintf("%s[%d]", path, i)
+		targets := 0
+		for _, is := range []bool{t.Files != nil, t.Exec != nil, t.Server != nil} {
+			if is {
+				targets++
+			}
+		}
 		switch {
-		case t.Files != nil && t.Exec != nil:
+		case targets > 1:
 			l.bad(p, "write an entry for each", "two targets in one entry")
+		case t.Server != nil:
+			d.server(p, t, names)
 		case t.Files != nil:
 			d.files(p+".files", t.Files, names)
 		case t.Exec != nil:
 			d.exec(p, t, names)
 		default:
-			l.bad(p, "add files or exec", "no target")
+			l.bad(p, "add files, exec, nginx or apache", "no target")
 		}
 		l.checkArgv(p+".reload", t.Reload)
 		for j := range t.Verify {
@@ -96,6 +104,28 @@ func (d *deliveries) exec(path string, t *Deliver, names []string) {
 	}
 	for _, n := range names {
 		d.once(path, "program\x00"+n+"\x00"+strings.Join(t.Exec.Command, "\x00"), "this program gets the certificate of "+n+" already")
+	}
+}
+
+func (d *deliveries) server(path string, t *Deliver, names []string) {
+	l, s := d.l, t.Server
+	at := path + "." + s.Kind
+	if t.Reload != nil {
+		l.bad(path+".reload", "remove it", "%s is reloaded anyway", s.Kind)
+	}
+	if t.Verify != nil {
+		l.bad(path+".verify", "remove it", "%s is asked for the certificate anyway, where its configuration has the names", s.Kind)
+	}
+	if s.ServerRoot != "" && (!filepath.IsAbs(s.ServerRoot) || filepath.Clean(s.ServerRoot) != s.ServerRoot) {
+		l.bad(at+".server_root", "write an absolute path, without . and ..", "%q is not the path of a folder", shown(s.ServerRoot))
+	}
+	for key, port := range map[string]int{"http_port": s.HTTPPort, "https_port": s.HTTPSPort} {
+		if port < 0 || port > 65535 {
+			l.bad(at+"."+key, "", "port %d", port)
+		}
+	}
+	for _, n := range names {
+		d.once(path, "server\x00"+s.Kind+"\x00"+s.ServerRoot+"\x00"+n, s.Kind+" gets the certificate of "+n+" already")
 	}
 }
 

@@ -13,10 +13,11 @@ import (
 	"edge"
 )
 
-// Deliver is one target of a certificate: Files or Exec.
+// Deliver is one target of a certificate: Files, Exec or Server.
 type Deliver struct {
 	Files  *Files
 	Exec   *Exec
+	Server *WebServer
 	Reload []string // argv, run when the certificate was put; nil: nothing
 	Verify []Verify // where the live server has to show it; nil: nobody looks
 	Pos    Pos      // of the entry, for messages
@@ -56,10 +57,18 @@ type Exec struct {
 	Style   string // certbot or acme.sh
 }
 
+// WebServer is a server whose configuration is changed to use a certificate.
+type WebServer struct {
+	Kind                string // nginx or apache
+	ServerRoot, Ctl     string // "": as the server was built
+	HTTPPort, HTTPSPort int    // 0: 80, 443
+}
+
 var (
-	layouts   = []string{"separate", "fullchain+key", "key-first", "pkcs12", "jks"}
-	protocols = []string{"smtp", "lmtp", "imap", "pop3"}
-	parts     = []string{"cert", "key", "chain", "fullchain"}
+	webServers = []string{"nginx", "apache"}
+	layouts    = []string{"separate", "fullchain+key", "key-first", "pkcs12", "jks"}
+	protocols  = []string{"smtp", "lmtp", "imap", "pop3"}
+	parts      = []string{"cert", "key", "chain", "fullchain"}
 )
 
 // deliverKey is the list of targets of a certificate.
@@ -81,9 +90,19 @@ func deliverKey(doc string) key {
 		obj("exec", "a program, run when the certificate is new",
 			must(list("command", "", "program and arguments; there is no shell", text())),
 			of(str("style", "certbot", "certbot: RENEWED_LINEAGE and RENEWED_DOMAINS in the environment; acme.sh: five more arguments: name, key, cert, chain, fullchain"), "certbot", "acme.sh")),
+		webServerKey("nginx", "nginx, whose configuration is changed as `edge install --nginx` does it; it is tested, reloaded, verified and undone", "folder of nginx.conf"),
+		webServerKey("apache", "Apache httpd, likewise", "folder of apache2.conf or httpd.conf"),
 		list("reload", "", "files: program and arguments that have the server read the files; there is no shell", text()),
-		oneOf("verify", "", "where the live server has to show the certificate within ten seconds, else all is undone: `host:port`, `host:port/smtp` (lmtp, imap, pop3)",
+		oneOf("verify", "", "files and exec: where the live server has to show the certificate within ten seconds, else all is undone: `host:port`, `host:port/smtp` (lmtp, imap, pop3)",
 			text(), list("", "", "", text()))))
+}
+
+func webServerKey(name, doc, root string) key {
+	return obj(name, doc,
+		str("server_root", "the installed one's", root),
+		str("ctl", "", "its program"),
+		num("http_port", "80", "port of plain HTTP in its configuration"),
+		num("https_port", "443", "port of HTTPS in its configuration"))
 }
 
 func (l *loader) decodeDeliver(v value) []Deliver {
@@ -97,6 +116,20 @@ func (l *loader) decodeDeliver(v value) []Deliver {
 			d.Exec = &Exec{Style: "certbot"}
 			e.get("command").texts(&d.Exec.Command)
 			e.get("style").text(&d.Exec.Style)
+		}
+		for _, kind := range webServers {
+			w := i.get(kind)
+			if w.n == nil {
+				continue
+			}
+			if d.Server != nil {
+				l.at(w.f, w.n, i.path+": two targets in one entry", "write an entry for each")
+			}
+			d.Server = &WebServer{Kind: kind}
+			w.get("server_root").text(&d.Server.ServerRoot)
+			w.get("ctl").text(&d.Server.Ctl)
+			w.get("http_port").number(&d.Server.HTTPPort)
+			w.get("https_port").number(&d.Server.HTTPSPort)
 		}
 		i.get("reload").texts(&d.Reload)
 		d.Verify = l.decodeVerify(i.get("verify"))

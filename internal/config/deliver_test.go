@@ -33,6 +33,8 @@ certificates:
       - exec: {command: [/usr/local/bin/hook, -v], style: acme.sh}
       - exec: {command: [/usr/local/bin/other]}
         verify: localhost:1
+      - nginx: {}
+      - apache: {server_root: /opt/apache, ctl: /opt/bin/apachectl, http_port: 8080, https_port: 8443}
 `, 0o644)
 	if _, err := Load(path); err == nil {
 		t.Fatal("dns-01 without acme.dns is taken")
@@ -58,6 +60,8 @@ certificates:
 		{Files: &Files{Dir: "/srv/hitch", Layout: "key-first", Names: map[string]string{"file": "{name}.pem"}, Mode: 0o600}},
 		{Exec: &Exec{Command: []string{"/usr/local/bin/hook", "-v"}, Style: "acme.sh"}},
 		{Exec: &Exec{Command: []string{"/usr/local/bin/other"}, Style: "certbot"}, Verify: []Verify{{"localhost:1", ""}}},
+		{Server: &WebServer{Kind: "nginx"}},
+		{Server: &WebServer{Kind: "apache", ServerRoot: "/opt/apache", Ctl: "/opt/bin/apachectl", HTTPPort: 8080, HTTPSPort: 8443}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -116,6 +120,15 @@ func TestDeliverMistakes(t *testing.T) {
 	for name, c := range map[string]struct{ yaml, at, want string }{
 		"no target":       {cert("{verify: 'a:1'}"), ":10:9", "no target"},
 		"two targets":     {cert("{" + x + ", exec: {command: [a]}}"), ":10:9", "two targets in one entry"},
+		"three targets":   {cert("{nginx: {}, apache: {}}"), ":10:29", "two targets in one entry"},
+		"server and file": {cert("{nginx: {}, " + x + "}"), ":10:9", "two targets in one entry"},
+		"server nothing":  {cert("{nginx: }"), ":10:17", "want keys and values"},
+		"server reload":   {cert("{nginx: {}, reload: [x]}"), ":10:29", "is reloaded anyway"},
+		"server verify":   {cert("{apache: {}, verify: 'a:1'}"), ":10:30", "is asked for the certificate anyway"},
+		"server root":     {cert("{nginx: {server_root: etc}}"), ":10:31", "absolute path"},
+		"server port":     {cert("{nginx: {https_port: 70000}}"), ":10:30", "port 70000"},
+		"server twice":    {cert("{nginx: {}}\n      - {nginx: {}}"), ":11:9", "gets the certificate of a already"},
+		"misspelt server": {cert("{ngnix: {}}"), ":10:10", "did you mean nginx?"},
 		"misspelt":        {cert("{file: {dir: /x}}"), ":10:10", "did you mean files?"},
 		"later":           {cert("{postfix: {}}"), ":10:10", "does not have delivery to Postfix yet"},
 		"no dir":          {cert("{files: {layout: jks}}"), ":10:17", "files.dir is missing"},

@@ -189,7 +189,6 @@ var later = map[string]string{
 	"haproxy": "delivery to HAProxy", "hitch": "delivery to hitch", "icecast": "delivery to Icecast", "postfix": "delivery to Postfix",
 	"exim": "delivery to Exim", "dovecot": "delivery to Dovecot", "proxmox": "delivery to Proxmox", "pritunl": "delivery to Pritunl",
 	"plesk": "delivery to Plesk", "heroku": "delivery to Heroku", "cloudfront": "delivery to CloudFront", "gandi": "delivery to Gandi",
-	"nginx": "delivery to nginx", "apache": "delivery to Apache",
 }
 
 // Schema returns the JSON Schema (2020-12) of the configuration.

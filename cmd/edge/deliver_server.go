@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"edge/installers"
+	"edge/installers/apache"
+	"edge/installers/delivery"
+	"edge/installers/nginx"
+	"edge/internal/config"
+	"edge/internal/flock"
+)
+
+// deliverServers are the web servers that a run delivers to, each detected once.
+type deliverServers struct {
+	d      *deliveries
+	runner *installers.Runner
+	found  map[config.WebServer]installers.Installer
+}
+
+func (d *deliveries) newServers() *deliverServers {
+	return &deliverServers{d: d, runner: &installers.Runner{Work: d.work, Log: d.log}, found: map[config.WebServer]installers.Installer{}}
+}
+
+// detect finds the server that a configuration means.
+func (s *deliverServers) detect(ctx context.Context, w config.WebServer) (installers.Installer, error) {
+	w.HTTPPort, w.HTTPSPort = 0, 0 // these are of the request, not of the server
+	if in := s.found[w]; in != nil {
+		return in, nil
+	}
+	var in installers.Installer
+	var err error
+	switch w.Kind {
+	case "nginx":
+		in, err = nginx.Detect(ctx, nginx.Options{Ctl: w.Ctl, ServerRoot: w.ServerRoot})
+	case "apache":
+		in, err = apache.Detect(ctx, apache.Options{Ctl: w.Ctl, ServerRoot: w.ServerRoot})
+	default:
+		err = errors.New("edge has no installer for it")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", w.Kind, err)
+	}
+	s.found[w] = in
+	return in, nil
+}
+
+// target is a server as a place that a certificate is delivered to.
+func (s *deliverServers) target(ctx context.Context, w *config.WebServer) (delivery.Target, error) {
+	in, err := s.detect(ctx, *w)
+	if err != nil {
+		return nil, err
+	}
+	return &delivery.WebServer{
+		Installer: in, Runner: s.runner, Lock: func(ctx context.Context) (func() error, error) { return s.lock(ctx, in) },
+		HTTPPort: uint16(w.HTTPPort), HTTPSPort: uint16(w.HTTPSPort), ConfigDir: s.d.tree,
+	}, nil
+}
+
+// lock takes certbot's locks of what is changed, unless the caller has that of the
+// work folder, and takes back what a run that was killed left behind.
+func (s *deliverServers) lock(ctx context.Context, in installers.Installer) (release func() error, err error) {
+	dirs := []string{s.d.work, in.Root()}
+	if s.d.worksLocked {
+		dirs = dirs[1:]
+	} else if err := os.MkdirAll(s.d.work, 0o755); err != nil {
+		return nil, err
+	}
+	release, err = flock.Dirs(ctx, dirs, flock.Options{Timeout: s.d.lockTimeout, Command: "edge deliver"})
+	if err != nil {
+		return nil, err
+	}
+	done, err := s.runner.Recover(ctx, func(name string) installers.Server { return s.recovering(ctx, name, in) })
+	for _, r := range done {
+		s.d.log.Warn("a run that did not end had changed files: that is taken back", "target", r.Server, "files", strings.Join(r.Paths, ", "), "error", r.Err)
+	}
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
+	return release, nil
+}
+
+// recovering is the server that something unfinished is of, nil where it is not there.
+func (s *deliverServers) recovering(ctx context.Context, name string, now installers.Installer) installers.Server {
+	if name == "" || name == now.Name() {
+		return now
+	}
+	other, err := s.detect(ctx, config.WebServer{Kind: name})
+	if err != nil {
+		s.d.log.Warn("what is unfinished is of a server that is not there", "target", name, "error", err)
+		return nil
+	}
+	return other
+}
