@@ -1,19 +1,17 @@
 package accounts
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"edge/internal/edgetest"
 )
 
 func TestMain(m *testing.M) {
@@ -24,9 +22,6 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks"),
 		goleak.IgnoreAnyFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.process"))
 }
-
-// Debian's Python, which has certbot's modules; another one on PATH may not.
-const python = "/usr/bin/python3"
 
 // oracleScript asks certbot's own account storage, one question a line.
 const oracleScript = `
@@ -82,9 +77,8 @@ for line in sys.stdin:
 
 // oracle is certbot's account storage in a process of its own.
 type oracle struct {
-	t   testing.TB
-	in  io.WriteCloser
-	out *bufio.Reader
+	t testing.TB
+	*edgetest.Oracle
 }
 
 type question struct {
@@ -105,49 +99,16 @@ type answer struct {
 
 func startOracle(t testing.TB) *oracle {
 	t.Helper()
-	cmd := exec.Command(python, "-c", oracleScript)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; install it: apt-get install certbot", err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("certbot's storage: %v", err)
-		}
-	})
-	return &oracle{t, in, bufio.NewReader(out)}
+	return &oracle{t, edgetest.StartOracle(t, "-c", oracleScript)}
 }
 
 // of is the same oracle for a subtest.
-func (o *oracle) of(t testing.TB) *oracle { return &oracle{t, o.in, o.out} }
+func (o *oracle) of(t testing.TB) *oracle { return &oracle{t, o.Oracle} }
 
 // try returns what certbot says, which may be an error.
-func (o *oracle) try(q question) answer {
+func (o *oracle) try(q question) (a answer) {
 	o.t.Helper()
-	b, err := json.Marshal(q)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	if _, err := o.in.Write(append(b, '\n')); err != nil {
-		o.t.Fatal(err)
-	}
-	line, err := o.out.ReadBytes('\n')
-	if err != nil {
-		o.t.Fatalf("certbot's storage says nothing (is certbot installed?): %v", err)
-	}
-	var a answer
-	if err := json.Unmarshal(line, &a); err != nil {
-		o.t.Fatal(err)
-	}
+	o.Ask(o.t, q, &a)
 	return a
 }
 

@@ -1,27 +1,21 @@
 package certbotcli
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
-)
 
-// python is Debian's, which has certbot; another one on PATH may not.
-const python = "/usr/bin/python3"
+	"edge/internal/edgetest"
+)
 
 // oracle is Debian's certbot in a process of its own; see testdata/oracle.py.
 type oracle struct {
-	t   testing.TB
-	in  io.WriteCloser
-	out *bufio.Reader
+	t testing.TB
+	*edgetest.Oracle
 }
 
 type question struct {
@@ -59,29 +53,10 @@ type oracleFlag struct {
 
 func startOracle(t testing.TB) *oracle {
 	t.Helper()
-	cmd := exec.Command(python, "testdata/oracle.py")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; install it: apt-get install certbot", err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("oracle.py: %v; is certbot installed?", err)
-		}
-	})
-	return &oracle{t, in, bufio.NewReader(out)}
+	return &oracle{t, edgetest.StartOracle(t, "testdata/oracle.py")}
 }
 
-func (o *oracle) ask(q question) reply {
+func (o *oracle) ask(q question) (r reply) {
 	o.t.Helper()
 	if q.Files == nil {
 		q.Files = []string{}
@@ -89,21 +64,7 @@ func (o *oracle) ask(q question) reply {
 	if q.Args == nil {
 		q.Args = []string{}
 	}
-	data, err := json.Marshal(q)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	if _, err := fmt.Fprintf(o.in, "%s\n", data); err != nil {
-		o.t.Fatal(err)
-	}
-	line, err := o.out.ReadBytes('\n')
-	if err != nil {
-		o.t.Fatalf("oracle.py says nothing: %v; is certbot installed?", err)
-	}
-	var r reply
-	if err := json.Unmarshal(line, &r); err != nil {
-		o.t.Fatal(err)
-	}
+	o.Ask(o.t, q, &r)
 	return r
 }
 

@@ -1,15 +1,11 @@
 package configobj
 
 import (
-	"bufio"
 	"encoding/json"
-	"io"
-	"os/exec"
 	"testing"
-)
 
-// Debian's Python, which has certbot's ConfigObj; another one on PATH may not.
-const python = "/usr/bin/python3"
+	"edge/internal/edgetest"
+)
 
 // oracleScript answers one question a line. Texts go through a file object's
 // lines, as certbot's do.
@@ -56,11 +52,10 @@ for line in sys.stdin:
     print(json.dumps(a), flush=True)
 `
 
-// oracle is ConfigObj in a process of its own.
+// oracle is certbot's ConfigObj in a process of its own.
 type oracle struct {
-	t   testing.TB
-	in  io.WriteCloser
-	out *bufio.Reader
+	t testing.TB
+	*edgetest.Oracle
 }
 
 type question struct {
@@ -92,44 +87,12 @@ type tree struct {
 
 func startOracle(t testing.TB) *oracle {
 	t.Helper()
-	cmd := exec.Command(python, "-c", oracleScript)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v; install it: apt-get install certbot", err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("ConfigObj: %v", err)
-		}
-	})
-	return &oracle{t, in, bufio.NewReader(out)}
+	return &oracle{t, edgetest.StartOracle(t, "-c", oracleScript)}
 }
 
-func (o *oracle) ask(q question) reply {
+func (o *oracle) ask(q question) (r reply) {
 	o.t.Helper()
-	b, err := json.Marshal(q)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	if _, err := o.in.Write(append(b, '\n')); err != nil {
-		o.t.Fatal(err)
-	}
-	line, err := o.out.ReadBytes('\n')
-	if err != nil {
-		o.t.Fatalf("ConfigObj says nothing (is python3-configobj installed?): %v", err)
-	}
-	var r reply
-	if err := json.Unmarshal(line, &r); err != nil {
-		o.t.Fatal(err)
-	}
+	o.Ask(o.t, q, &r)
 	return r
 }
 

@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
+
+	"edge/internal/edgetest"
 )
 
 // question is a case for certbot's code (testdata/oracle.py) and for ours.
@@ -58,6 +59,8 @@ type outcome struct {
 // oracle asks certbot's code, in one process.
 func oracle(t *testing.T, questions []question) []outcome {
 	t.Helper()
+	o := edgetest.StartOracle(t, "testdata/oracle.py")
+	outcomes := make([]outcome, len(questions))
 	for i := range questions {
 		if questions[i].Options == nil {
 			questions[i].Options = map[string]any{}
@@ -65,26 +68,7 @@ func oracle(t *testing.T, questions []question) []outcome {
 		if questions[i].Tags == nil {
 			questions[i].Tags = []string{}
 		}
-	}
-	in, err := json.Marshal(questions)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := exec.LookPath("certbot"); err != nil {
-		t.Fatalf("%v; install it: apt-get install certbot", err)
-	}
-	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", "testdata/oracle.py") // Debian's: it has certbot's modules
-	cmd.Stdin = bytes.NewReader(in)
-	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "LC_ALL=C.UTF-8")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("oracle: %v\n%s", err, stderr.Bytes())
-	}
-	var outcomes []outcome
-	if err := json.Unmarshal(out, &outcomes); err != nil {
-		t.Fatal(err)
+		o.Ask(t, questions[i], &outcomes[i])
 	}
 	return outcomes
 }

@@ -163,4 +163,5 @@ def run(c):
         sys.stdin, sys.stdout = stdin, stdout
 
 
-json.dump([run(c) for c in json.load(sys.stdin)], sys.stdout)
+for line in sys.stdin:
+    print(json.dumps(run(json.loads(line))), flush=True)
