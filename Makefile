@@ -23,7 +23,9 @@ build: ## build bin/edge, a static binary
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/edge
 
 test: test-deps ## run every test; installs the Debian packages it needs
-	@[ -d "$${EDGE_SHARED:-../shared}/golden" ] || echo "not run, since there are no recorded files (CONTRIBUTING.md): TestTLSSNI01Vectors"
+	@[ -d "$${EDGE_SHARED:-../shared}/golden" ] || echo "not run, since there are no recorded files (CONTRIBUTING.md; go test -v names each):" \
+		"acmeglue TestTLSSNI01Vectors; acmeglue/lineage TestConfAsCertbotWritesIt, TestReadmeAsCertbotWritesIt; internal/certbotcli TestRecordedRenewalFiles; internal/configobj TestGolden;" \
+		"golden and corpus tests of installers/nginx, installers/nginx/conf, installers/apache, installers/apache/conf"
 	$(GO) test -count=1 -timeout 10m ./...
 	CGO_ENABLED=1 $(GO) test -race -count=1 -short -timeout 10m $(RACE_PKGS)
 
