@@ -294,6 +294,9 @@ func (a *answerer) defaultListens(port uint16, first bool, more ...string) []str
 
 // plan is what was edited, and what then has to be answered.
 func (a *answerer) plan(after *site) (*installers.Plan, error) {
+	if err := a.checkNewSockets(a.site, after); err != nil {
+		return nil, err
+	}
 	p := &installers.Plan{Titles: []string{"HTTP Challenge"}, Changes: a.sni01Files()}
 	p.Changes = append(p.Changes, changesOf(after.set)...)
 	for _, answer := range a.http01 {

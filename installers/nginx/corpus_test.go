@@ -24,8 +24,7 @@ var trees = map[string]string{"great-nginx-config": "great-nginx-config/stuff", 
 func newTree(t testing.TB, name string) (l *lab, http, https uint16) {
 	t.Helper()
 	l = newLab(t, nil)
-	unpack(t, l.dir+"/corpus")
-	l.root = l.dir + "/corpus/nginx/trees/" + trees[name]
+	corpus(t, "trees/"+trees[name], l.root)
 	r := strings.NewReplacer("/etc/nginx", l.root, "/var/log/nginx", l.dir+"/work", "/run/nginx.pid", l.dir+"/work/nginx.pid", "worker_processes auto", "worker_processes 1")
 	err := filepath.WalkDir(l.root, func(p string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {

@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,10 +23,13 @@ func TestGoldenInstall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, nil)
-			local := strings.NewReplacer("/lab/ngx2", l.dir+"/work", "/lab/le", l.dir+"/le")
+			p := ports(t, 2)
+			http, https := fmt.Sprint(p[0]), fmt.Sprint(p[1])
+			local := strings.NewReplacer("/lab/ngx2", l.dir+"/work", "/lab/le", l.dir+"/le", "listen 80", "listen "+http, "[::]:80", "[::]:"+http, "443", https)
+			back := strings.NewReplacer(l.dir, "@", http, "80", https, "443")
 			write(t, l.root+"/nginx.conf", local.Replace(read(t, shared(t, "golden/nginx/install.before.conf"))))
 			r := l.request("n1.example.test", "www.n1.example.test", "new.example.test")
-			r.Enhance = enhance
+			r.Enhance, r.HTTPPort, r.HTTPSPort = enhance, p[0], p[1]
 			makeCertificate(t, r)
 			l.write(t, l.plan(t, r))
 			got := read(t, l.root+"/nginx.conf")
@@ -33,7 +37,7 @@ func TestGoldenInstall(t *testing.T) {
 			if g, w := canonical(t, got), canonical(t, want); g != w {
 				t.Errorf("got\n%s\n\nwant\n%s", g, w)
 			}
-			sameAsFile(t, filepath.Join("testdata", name+".conf"), strings.ReplaceAll(got, l.dir, "@"))
+			sameAsFile(t, filepath.Join("testdata", name+".conf"), back.Replace(got))
 			if err := l.nginx.Test(t.Context()); err != nil {
 				t.Error(err)
 			}

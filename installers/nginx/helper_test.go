@@ -16,11 +16,7 @@ import (
 // shared returns a path in the folder of recorded files.
 func shared(t testing.TB, name string) string {
 	t.Helper()
-	dir := os.Getenv("EDGE_SHARED")
-	if dir == "" {
-		dir = "../../../shared"
-	}
-	name = filepath.Join(dir, name)
+	name = filepath.Join(sharedDir(), name)
 	switch _, err := os.Stat(name); {
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist) && os.Getenv("CI") != "true":
@@ -29,6 +25,13 @@ func shared(t testing.TB, name string) string {
 		t.Fatalf("the recorded files are missing: set EDGE_SHARED (%v)", err)
 	}
 	return name
+}
+
+func sharedDir() string {
+	if dir := os.Getenv("EDGE_SHARED"); dir != "" {
+		return dir
+	}
+	return "../../../shared"
 }
 
 func read(t testing.TB, path string) string {

@@ -77,8 +77,14 @@ func (n *Nginx) planOn(ctx context.Context, site *site, r installers.Request) (*
 	if err != nil {
 		return nil, err
 	}
+	if err := n.checkNewSockets(site, after); err != nil {
+		return nil, err
+	}
 	p.changes(after)
-	return p.plan, p.expect(after)
+	if err := p.expect(after); err != nil {
+		return nil, err
+	}
+	return p.plan, nil
 }
 
 // check refuses requests that cannot be planned for.

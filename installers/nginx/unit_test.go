@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -8,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"edge"
@@ -21,8 +24,7 @@ import (
 func unitTree(t *testing.T) (*lab, *site) {
 	t.Helper()
 	l := newLab(t, nil)
-	unpack(t, l.dir+"/corpus")
-	l.root = l.dir + "/corpus/nginx/unit/etc_nginx"
+	corpus(t, "unit/etc_nginx", l.root)
 	foo := l.root + "/foo.conf"
 	write(t, foo, strings.Replace(read(t, foo), "default_server ssl", "default_server", 1))
 	l.nginx = &Nginx{build: build{version: "1.22.1"}, ctl: program(t), conf: l.root + "/nginx.conf", resolve: func(host string) ([]netip.Addr, error) {
@@ -39,12 +41,42 @@ func unitTree(t *testing.T) (*lab, *site) {
 	return l, s
 }
 
-func unpack(t testing.TB, dir string) {
-	t.Helper()
-	out, err := exec.Command("bash", shared(t, "corpus/unpack"), dir).CombinedOutput()
+// unpacked is a copy of the corpus for all tests; TestMain removes it.
+var unpacked = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "corpus")
 	if err != nil {
-		t.Fatalf("unpack the corpus: %v: %s", err, out)
+		return "", err
 	}
+	out, err := exec.Command("bash", filepath.Join(sharedDir(), "corpus/unpack"), dir).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("unpack the corpus: %w: %s", err, out)
+	}
+	return dir, err
+})
+
+// corpus copies a folder of the corpus.
+func corpus(t testing.TB, from, to string) {
+	t.Helper()
+	shared(t, "corpus/unpack")
+	dir, err := unpacked()
+	corpusUsed.Store(&dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-r", "--preserve=links", filepath.Join(dir, "nginx", from)+"/.", to).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// corpusUsed is what there is to remove.
+var corpusUsed atomic.Pointer[string]
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir := corpusUsed.Load(); dir != nil {
+		os.RemoveAll(*dir)
+	}
+	os.Exit(code)
 }
 
 var listenLine = regexp.MustCompile(`(?m)^\+\s*listen (.*); # managed by Certbot`)
