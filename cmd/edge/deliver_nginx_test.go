@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"edge/internal/edgetest"
+	"edge/internal/flock"
 )
 
 // needs returns the path of a program of Debian's.
@@ -144,6 +145,7 @@ certificates:
 			t.Errorf("run %d: delivered again: %s", n, out)
 		}
 	}
+	d.whileOthersWork(work)
 	with := d.read("nginx", "nginx.conf")
 	if err := os.WriteFile(d.path("nginx", "nginx.conf"), []byte(before), 0o644); err != nil {
 		t.Fatal(err)
@@ -168,5 +170,27 @@ certificates:
 	}
 	if _, err := os.Stat(filepath.Join(d.dir, "work", "backups")); err != nil {
 		t.Errorf("no journal: %v", err)
+	}
+}
+
+// whileOthersWork shows that a run of certbot's or edge's keeps deliveries to servers
+// waiting, but not those that it makes itself.
+func (d *deliverTo) whileOthersWork(work []string) {
+	d.t.Helper()
+	release, err := flock.Dirs(d.t.Context(), []string{d.path("work")}, flock.Options{Command: "certbot renew"})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() {
+		if err := release(); err != nil {
+			d.t.Error(err)
+		}
+	}()
+	if out := d.deliver(exitFailed, append(work, "apply", "--lock-timeout", "10ms")...); !strings.Contains(out, d.path("work")) {
+		d.t.Errorf("%s", out)
+	}
+	c, out := d.client("renew")
+	if err := c.deliver(d.t.Context()); err != nil {
+		d.t.Errorf("%v: %s", err, out)
 	}
 }

@@ -33,7 +33,7 @@ type deliveries struct {
 	lockTimeout time.Duration
 	textfile    string // empty: none
 	log         *slog.Logger
-	worksLocked bool // the caller has the lock of the work folder
+	workLocked  bool // the caller has the lock of the work folder
 
 	engine  *delivery.Engine
 	servers *deliverServers
@@ -78,7 +78,7 @@ func deliverNames(cfg *config.Config) []string {
 // begin makes what the work of a verb is done with.
 func (d *deliveries) begin() {
 	d.servers = d.newServers()
-	d.engine = &delivery.Engine{Dir: d.state, Run: installers.Run, Now: time.Now, Log: d.log}
+	d.engine = &delivery.Engine{Dir: d.state, Run: runProgram, Now: time.Now, Log: d.log}
 }
 
 // plan looks without leaving a trace.
@@ -94,8 +94,13 @@ func (d *deliveries) verify(ctx context.Context) ([]delivery.Result, error) {
 }
 
 // apply makes the deliveries that are due.
-func (d *deliveries) apply(ctx context.Context) ([]delivery.Result, error) {
+func (d *deliveries) apply(ctx context.Context) (results []delivery.Result, err error) {
 	d.begin()
+	release, err := d.servers.lockWork(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	return d.locked(ctx, func() ([]delivery.Result, error) {
 		return d.each(ctx, func(ctx context.Context, it delivery.Item, m *delivery.Material) delivery.Result {
 			if m != nil && m.Live == d.liveDir(it.Name) && it.Target.Kind() != "files" {
@@ -187,7 +192,7 @@ func (d *deliveries) item(ctx context.Context, w wanted, to config.Deliver) (des
 		}
 	case to.Exec != nil:
 		it.kind, it.where = "exec", to.Exec.Command[0]
-		it.Target, err = scripts.New(scripts.Options{Command: to.Exec.Command, Style: scripts.Style(to.Exec.Style), Run: installers.Run})
+		it.Target, err = scripts.New(scripts.Options{Command: to.Exec.Command, Style: scripts.Style(to.Exec.Style), Run: runProgram})
 	case to.Server != nil:
 		it.kind, it.where = to.Server.Kind, to.Server.ServerRoot
 		if it.Target, err = d.servers.target(ctx, to.Server); err == nil {

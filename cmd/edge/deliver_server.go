@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"edge/installers"
@@ -61,16 +62,30 @@ func (s *deliverServers) target(ctx context.Context, w *config.WebServer) (deliv
 	}, nil
 }
 
-// lock takes certbot's locks of what is changed, unless the caller has that of the
-// work folder, and takes back what a run that was killed left behind.
-func (s *deliverServers) lock(ctx context.Context, in installers.Installer) (release func() error, err error) {
-	dirs := []string{s.d.work, in.Root()}
-	if s.d.worksLocked {
-		dirs = dirs[1:]
-	} else if err := os.MkdirAll(s.d.work, 0o755); err != nil {
-		return nil, err
+// lockWork takes certbot's lock of the work folder where a web server is delivered to,
+// unless the caller has it. It comes before the lock of the records: a renewal has it
+// when it begins to deliver, and neither may wait for what the other has.
+func (s *deliverServers) lockWork(ctx context.Context) (release func() error, err error) {
+	web := slices.ContainsFunc(wants(s.d.cfg), func(w wanted) bool {
+		return slices.ContainsFunc(w.to, func(t config.Deliver) bool { return t.Server != nil })
+	})
+	if !web || s.d.workLocked {
+		return func() error { return nil }, nil
 	}
-	release, err = flock.Dirs(ctx, dirs, flock.Options{Timeout: s.d.lockTimeout, Command: "edge deliver"})
+	if err := os.MkdirAll(s.d.work, 0o755); err != nil {
+		return nil, fmt.Errorf("work folder: %w; run this as root, or name another with --work-dir", err)
+	}
+	return flock.Dirs(ctx, []string{s.d.work}, s.lockOptions())
+}
+
+func (s *deliverServers) lockOptions() flock.Options {
+	return flock.Options{Timeout: s.d.lockTimeout, Command: "edge deliver"}
+}
+
+// lock keeps others out of a server's folder, as certbot's plugins do, and takes back
+// what a run that was killed left behind.
+func (s *deliverServers) lock(ctx context.Context, in installers.Installer) (release func() error, err error) {
+	release, err = flock.Dirs(ctx, []string{in.Root()}, s.lockOptions())
 	if err != nil {
 		return nil, err
 	}

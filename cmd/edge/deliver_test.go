@@ -347,17 +347,8 @@ certificates:
 	for _, n := range []string{"mail", "web"} {
 		putLineage(t, d.path("le"), n, edgetest.NewChain(t, time.Now().Add(time.Hour), n+".example.test"))
 	}
-	client := func(args ...string) (*client, *bytes.Buffer) {
-		t.Helper()
-		o, err := certbotcli.Parse(append(args, "--config-dir", d.path("le"), "--work-dir", d.path("work"), "--logs-dir", d.path("logs"), "--edge-config", d.path("edge.yaml")), certbotcli.Env{Program: "edge"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		return &client{o: o, program: "edge", logger: slog.New(slog.DiscardHandler), display: display.NewNonInteractive(&out, display.Options{})}, &out
-	}
 	for _, args := range [][]string{{"renew", "--dry-run"}, {"certificates"}} {
-		c, _ := client(args...)
+		c, _ := d.client(args...)
 		if err := c.deliver(t.Context()); err != nil {
 			t.Errorf("%v: %v", args, err)
 		}
@@ -365,12 +356,46 @@ certificates:
 	if _, err := os.Stat(d.path("srv")); err == nil {
 		t.Fatal("a dry run has delivered")
 	}
-	c, out := client("renew", "--cert-name", "mail")
+	c, out := d.client("renew", "--cert-name", "mail")
 	if err := c.deliver(t.Context()); err != nil || !strings.Contains(out.String(), "mail -> files "+d.path("srv")+": unverified, delivered now") {
 		t.Errorf("%v: %s", err, out)
 	}
-	c, out = client("renew")
+	c, out = d.client("renew")
 	if err := c.deliver(t.Context()); err == nil || !strings.Contains(err.Error(), "1 of 2 deliveries failed") || !strings.Contains(err.Error(), "web -> exec false: failed") || out.Len() > 0 {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// client is a run of a verb of the certificate client on the folders of the test.
+func (d *deliverTo) client(args ...string) (*client, *bytes.Buffer) {
+	d.t.Helper()
+	args = append(args, "--config-dir", d.path("le"), "--work-dir", d.path("work"), "--logs-dir", d.path("logs"), "--edge-config", d.path("edge.yaml"))
+	o, err := certbotcli.Parse(args, certbotcli.Env{Program: "edge"})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	return &client{o: o, program: "edge", logger: slog.New(slog.DiscardHandler), display: display.NewNonInteractive(&out, display.Options{})}, &out
+}
+
+// Programs are found where cron's PATH does not lead, and nowhere else.
+func TestLocated(t *testing.T) {
+	t.Setenv("PATH", "/usr/bin:/bin")
+	sbin := ""
+	for _, name := range []string{"chroot", "useradd", "ldconfig"} {
+		if _, err := os.Stat("/usr/sbin/" + name); err == nil {
+			sbin = name
+		}
+	}
+	for _, c := range [][2]string{
+		{"sh -c x", "sh -c x"}, {sbin + " -x", "/usr/sbin/" + sbin + " -x"}, {"/bin/sh " + sbin, "/bin/sh " + sbin}, {"nosuchprogram", "nosuchprogram"},
+		{"env A=b C= " + sbin + " D=e", "env A=b C= /usr/sbin/" + sbin + " D=e"}, {"env A=b", "env A=b"}, {"env", "env"},
+	} {
+		if got := strings.Join(located(strings.Split(c[0], " ")), " "); got != c[1] {
+			t.Errorf("%q: %q, want %q", c[0], got, c[1])
+		}
+	}
+	if out, err := runProgram(t.Context(), []string{sbin, "--version"}); err != nil && strings.Contains(err.Error(), "not found") {
+		t.Errorf("%s %v", out, err)
 	}
 }

@@ -194,3 +194,49 @@ func (nowhere) Settings() string { return "" }
 func (nowhere) Look(context.Context, *Material, json.RawMessage) ([]string, error) { return nil, nil }
 func (nowhere) Plan(context.Context, *Material) []string                           { return nil }
 func (nowhere) Put(context.Context, *Material, json.RawMessage) (Change, error)    { return Change{}, nil }
+
+// stuck is a target that takes a certificate and cannot give it back.
+type stuck struct{ nowhere }
+
+func (stuck) Put(context.Context, *Material, json.RawMessage) (Change, error) {
+	return Change{Undo: func(context.Context) error { return errors.New("stuck") }}, nil
+}
+
+// What could not be undone is put right by the next run, also where the certificate is
+// the old one again by then.
+func TestInterrupted(t *testing.T) {
+	e := &Engine{Dir: t.TempDir(), Now: time.Now, Run: func(_ context.Context, argv []string) (string, error) {
+		if argv[0] == "bad" {
+			return "", errors.New("bad")
+		}
+		return "", nil
+	}}
+	material := func() *Material {
+		m, err := NewMaterial("a", chain(t, "a.test"), nil, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	it, old := Item{Name: "a", Target: stuck{}, Reload: []string{"good"}}, material()
+	if res := e.Apply(t.Context(), it, old); res.State != Unverified {
+		t.Fatalf("%+v", res)
+	}
+	it.Reload = []string{"bad"}
+	if res := e.Apply(t.Context(), it, material()); res.State != Failed || !strings.Contains(res.Error, "could not be undone: stuck") {
+		t.Fatalf("%+v", res)
+	}
+	if res := e.Look(t.Context(), it, old); res.State != Failed || res.Reasons[0] != "a delivery was interrupted" {
+		t.Errorf("%+v", res)
+	}
+	it.Reload = []string{"good"}
+	if res := e.Apply(t.Context(), it, old); res.State != Unverified || !res.Changed {
+		t.Errorf("%+v", res)
+	}
+	if res := e.Check(t.Context(), it, old); res.State != Unverified || len(res.Reasons) > 0 {
+		t.Errorf("%+v", res)
+	}
+	if res := e.Known(it); res.State != Unverified || res.SHA256 == "" {
+		t.Errorf("%+v", res)
+	}
+}

@@ -225,6 +225,28 @@ func TestUndo(t *testing.T) {
 	}
 }
 
+// Where the version before is gone, the new one stays, and the next run goes on.
+func TestNothingToGoBackTo(t *testing.T) {
+	r := newRig(t)
+	o := r.options()
+	it := r.item(o)
+	r.apply(it, r.material(), delivery.Unverified)
+	if err := os.RemoveAll(o.Dir + "/.edge-mail/1"); err != nil {
+		t.Fatal(err)
+	}
+	it.Reload = []string{"/bin/false"}
+	m := r.material()
+	res := r.apply(it, m, delivery.Failed)
+	if !strings.Contains(res.Error, "could not be undone") || !strings.Contains(res.Error, "version 1 was in use before") {
+		t.Errorf("%s", res.Error)
+	}
+	if read(t, o.Dir+"/privkey.pem") != string(m.KeyPEM) {
+		t.Error("the new files are gone as well")
+	}
+	it.Reload = nil
+	r.apply(it, m, delivery.Unverified)
+}
+
 // What somebody else had under the names comes back as it was when the first delivery
 // fails, and goes when the second one has worked.
 func TestFirstDeliveryUndone(t *testing.T) {

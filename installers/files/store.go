@@ -41,7 +41,7 @@ func (s *store) put(list []content) (data, error) {
 	if err != nil {
 		return data{}, err
 	}
-	next := data{Version: 1, Sums: map[string]string{}}
+	next := data{Version: s.old.Version + 1, Sums: map[string]string{}}
 	for _, n := range have {
 		next.Version = max(next.Version, n+1)
 	}
@@ -174,6 +174,9 @@ func (s *store) use(d data) error {
 // undo takes a version out of use again.
 func (s *store) undo(next data) error {
 	if s.old.Version != 0 {
+		if _, err := os.Stat(s.path(version(s.old.Version))); err != nil {
+			return fmt.Errorf("version %d was in use before: %w", s.old.Version, err)
+		}
 		if err := s.use(s.old); err != nil {
 			return err
 		}
