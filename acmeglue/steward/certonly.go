@@ -95,6 +95,9 @@ func (s *Steward) reportNew(o *certbotcli.Options, l *lineage.Lineage) error {
 	case o.PreconfiguredRenewal:
 		scheduled = "\nCertbot has set up a scheduled task to automatically renew this certificate in the background."
 	}
+	if o.Verb == "run" {
+		scheduled += "\n" // more follows
+	}
 	s.notify("\nSuccessfully received certificate.\nCertificate is saved at: %s\nKey is saved at:         %s\n"+
 		"This certificate expires on %s.\nThese files will be updated when the certificate renews.%s",
 		l.Path(lineage.FullChain), l.Path(lineage.PrivKey), end.UTC().Format("2006-01-02"), scheduled)

@@ -87,7 +87,7 @@ func (s *Steward) deploy(ctx context.Context, server WebServer, in Installation)
 	done, err := server.Install(ctx, in)
 	s.tell(done)
 	if err != nil {
-		s.sayFailed(err)
+		s.sayFailed(err, true)
 		return err
 	}
 	if !done.Changed {
@@ -220,7 +220,7 @@ func (s *Steward) enhance(ctx context.Context, o *certbotcli.Options) error {
 	done, err := server.Install(ctx, in)
 	s.tell(done)
 	if err != nil {
-		s.sayFailed(err)
+		s.sayFailed(err, false)
 	}
 	return err
 }

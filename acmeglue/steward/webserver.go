@@ -151,17 +151,18 @@ func (s *Steward) tell(done Installed) {
 	}
 }
 
-// sayFailed tells people how things stand after an installation that failed.
-func (s *Steward) sayFailed(err error) {
+// sayFailed tells people how things stand after a certificate, or enhancements, could
+// not be put in place.
+func (s *Steward) sayFailed(err error, deploy bool) {
 	var e *InstallError
-	switch {
-	case !errors.As(err, &e):
-		s.notify("Could not install certificate")
-	case !e.Undone:
+	switch installs := errors.As(err, &e); {
+	case installs && !e.Undone:
 		s.o.Log.Error("An error occurred and we failed to restore your config and restart your server. What to do by hand is said below.")
-	case e.Live:
+	case installs && e.Live && deploy:
 		s.notify("We were unable to install your certificate, however, we successfully restored your server to its prior configuration.")
-	default:
+	case installs && e.Live:
+		s.notify("We were unable to restart web server")
+	case deploy:
 		s.notify("Could not install certificate")
 	}
 }

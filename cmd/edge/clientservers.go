@@ -31,7 +31,7 @@ type webServers struct {
 // webServerKind is a server that edge has a package for.
 type webServerKind struct {
 	name, description string
-	open              func(c *client, o *certbotcli.Options, t *installers.Runner) (openServer, error)
+	open              func(ctx context.Context, o *certbotcli.Options, t *installers.Runner) (openServer, error)
 }
 
 // openServer is what the package of a server supplies.
@@ -56,11 +56,11 @@ func (w *webServers) close() error {
 }
 
 // List implements steward.WebServers.
-func (w *webServers) List(_ context.Context, o *certbotcli.Options) []steward.WebServerInfo {
+func (w *webServers) List(ctx context.Context, o *certbotcli.Options) []steward.WebServerInfo {
 	var list []steward.WebServerInfo
 	for _, k := range webServerKinds() {
 		i := steward.WebServerInfo{Name: k.name, Description: k.description}
-		if _, err := k.open(w.c, o, w.runner); err != nil {
+		if _, err := k.open(ctx, o, w.runner); err != nil {
 			i.Problem = err.Error()
 		}
 		list = append(list, i)
@@ -83,7 +83,7 @@ func (w *webServers) open(ctx context.Context, name string, o *certbotcli.Option
 	if n < 0 {
 		return openServer{}, fmt.Errorf("edge has no installer %s", name)
 	}
-	s, err := webServerKinds()[n].open(w.c, o, w.runner)
+	s, err := webServerKinds()[n].open(ctx, o, w.runner)
 	if err != nil {
 		return s, err
 	}
@@ -103,7 +103,7 @@ func (w *webServers) recover(ctx context.Context, o *certbotcli.Options, now ope
 	if w.recovered {
 		return nil
 	}
-	done, err := w.runner.Recover(ctx, func(name string) installers.Server { return w.find(o, cmp.Or(name, now.Name())) })
+	done, err := w.runner.Recover(ctx, func(name string) installers.Server { return w.find(ctx, o, cmp.Or(name, now.Name())) })
 	for _, r := range done {
 		says := fmt.Sprintf("a run that did not end had changed %s: that is taken back", strings.Join(r.Paths, ", "))
 		if r.Err != nil {
@@ -119,12 +119,12 @@ func (w *webServers) recover(ctx context.Context, o *certbotcli.Options, now ope
 }
 
 // find returns a server for the transaction, nil where it is not there.
-func (w *webServers) find(o *certbotcli.Options, name string) installers.Server {
+func (w *webServers) find(ctx context.Context, o *certbotcli.Options, name string) installers.Server {
 	for _, k := range webServerKinds() {
 		if k.name != name {
 			continue
 		}
-		s, err := k.open(w.c, o, w.runner)
+		s, err := k.open(ctx, o, w.runner)
 		if err != nil {
 			w.c.logger.Warn(fmt.Sprintf("%s: %v", name, err))
 			return nil
@@ -152,7 +152,7 @@ func (w *webServers) Rollback(ctx context.Context, name string, o *certbotcli.Op
 	if err != nil {
 		return nil, err
 	}
-	done, err := w.runner.Rollback(ctx, o.Checkpoints, func(of string) installers.Server { return w.find(o, cmp.Or(of, s.Name())) }, o.Force)
+	done, err := w.runner.Rollback(ctx, o.Checkpoints, func(of string) installers.Server { return w.find(ctx, o, cmp.Or(of, s.Name())) }, o.Force)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +236,9 @@ func (s *webServer) Reload(ctx context.Context, in steward.Installation) (stewar
 	r := request(in)
 	p, err := s.Plan(ctx, r)
 	if err == nil && p.Empty() {
-		return s.apply(ctx, p, r)
+		done, err := s.apply(ctx, p, r)
+		done.Notes = nil
+		return done, err
 	}
 	done := steward.Installed{Warnings: []string{fmt.Sprintf("%s was reloaded, but is not configured with certificate %s for all of %s; edge install --cert-name %[2]s would change that",
 		s.Name(), in.Lineage, strings.Join(in.Names, ", "))}}
