@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -155,3 +156,5 @@ func canonicalBlock(b *conf.Block, indent string) []string {
 	slices.Sort(servers)
 	return append(rest, servers...)
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -52,7 +52,7 @@ const firstDump = "1.9.2"
 // compare has nginx test the configuration and say which files it reads. A file that
 // we miss could have the server block that is meant.
 func (n *Nginx) compare(ctx context.Context, set *conf.Set) error {
-	if versions(n.build.version, firstDump) < 0 {
+	if versions(n.build.base, firstDump) < 0 {
 		return n.Test(ctx)
 	}
 	out, _, err := n.run(ctx, n.argv("-T", "-q")...)

@@ -96,7 +96,7 @@ func (n *Nginx) check(r installers.Request) error {
 		return errors.New("Unsupported enhancement: ensure-http-header: Upgrade-Insecure-Requests is not supported by the nginx plugin.") //nolint:staticcheck // certbot's words, and below
 	case r.Deploy && r.Certificate.FullChain == "":
 		return errors.New("The nginx plugin currently requires --fullchain-path to install a certificate.") //nolint:staticcheck
-	case r.Enhance.Staple && versions(n.build.version, "1.3.7") < 0:
+	case r.Enhance.Staple && versions(n.build.base, "1.3.7") < 0:
 		return errors.New("Version 1.3.7 or greater of nginx is needed to enable OCSP stapling") //nolint:staticcheck
 	case r.Enhance.Staple && r.Certificate.Chain == "":
 		return errors.New("--chain-path is required to enable Online Certificate Status Protocol (OCSP) stapling on nginx >= 1.3.7.")

@@ -137,8 +137,8 @@ func TestRefusedBefore(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		"syntax":    {map[string]string{"sites/bad": "server {\n  listen 127.0.0.9:1\n"}, "ROOT/sites/bad:"},
-		"directive": {map[string]string{"sites/bad": "server {\n  nonsense on;\n}\n"}, "ROOT/sites/bad:2"},
+		"syntax":           {map[string]string{"sites/bad": "server {\n  listen 127.0.0.9:1\n"}, "ROOT/sites/bad:"},
+		"directive":        {map[string]string{"sites/bad": "server {\n  nonsense on;\n}\n"}, "ROOT/sites/bad:2"},
 		"plain HTTPS port": {map[string]string{"sites/two": "server { listen HTTPS; server_name other.test; }\n"}, "ROOT/sites/two:1:1: the server block speaks plain HTTP on"},
 		"conflict":         {map[string]string{"sites/one": strings.Replace(site1, "# ours", "ssl_protocols TLSv1.2;", 1)}, `tried to insert directive "['ssl_protocols', 'TLSv1.2', 'TLSv1.3']" but found conflicting "['ssl_protocols', 'TLSv1.2']"`},
 		"dhparam":          {map[string]string{"sites/one": strings.Replace(site1, "# ours", "ssl_dhparam @/le/dh.pem;", 1)}, `tried to insert directive "['ssl_dhparam', '`},

@@ -27,7 +27,7 @@ func unitTree(t *testing.T) (*lab, *site) {
 	corpus(t, "unit/etc_nginx", l.root)
 	foo := l.root + "/foo.conf"
 	write(t, foo, strings.Replace(read(t, foo), "default_server ssl", "default_server", 1))
-	l.nginx = &Nginx{build: build{version: "1.22.1"}, ctl: program(t), conf: l.root + "/nginx.conf", resolve: func(host string) ([]netip.Addr, error) {
+	l.nginx = &Nginx{build: build{base: "1.22.1"}, ctl: program(t), conf: l.root + "/nginx.conf", resolve: func(host string) ([]netip.Addr, error) {
 		return []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, host[0]})}, nil
 	}}
 	set, err := conf.Load(l.nginx.conf)

@@ -13,12 +13,14 @@ import (
 // build is what nginx -V says.
 type build struct {
 	product, version string
+	base             string // the version of nginx that it is, or was made of
 	openssl          string // empty for other libraries
 	// The defaults; absolute.
 	prefix, conf, pid string
 }
 
 var (
+	baseLine    = regexp.MustCompile(`(?m)^nginx version: [^/\s]+/([0-9.]+)`)
 	versionLine = regexp.MustCompile(`(?mi)^\S+ version: ([^/\s]+)/([0-9.]+)`)
 	opensslLine = regexp.MustCompile(`(?:running|built) with OpenSSL ([^ ]+) `)
 	configArg   = regexp.MustCompile(` --(prefix|conf-path|pid-path)=(\S+)`)
@@ -36,8 +38,13 @@ func parseVersion(out string) (build, error) {
 	case !strings.Contains(strings.ToLower(out), "tls sni support enabled"):
 		return build{}, errors.New("Nginx build doesn't support SNI") //nolint:staticcheck
 	}
-	b := build{product: m[1], version: m[2], prefix: "/usr/local/nginx"}
-	if versions(b.version, "0.8.48") < 0 {
+	b := build{product: m[1], version: m[2], base: m[2], prefix: "/usr/local/nginx"}
+	if base := baseLine.FindStringSubmatch(out); base != nil {
+		b.base = base[1]
+	} else if strings.EqualFold(b.product, "angie") {
+		b.base = "1.23.1" // what it began with; it counts on its own
+	}
+	if versions(b.base, "0.8.48") < 0 {
 		// Older ones take the name of the machine for a missing server_name.
 		return build{}, errors.New("Nginx version must be 0.8.48+") //nolint:staticcheck
 	}
@@ -91,8 +98,8 @@ func versions(a, b string) int {
 // tlsOptions is the file of options that suits the build, as certbot chooses: TLS 1.3 and
 // session tickets are not for all.
 func (b build) tlsOptions() string {
-	noTickets := versions(b.version, "1.5.9") >= 0 && b.openssl != "" && versions(b.openssl, "1.0.2l") >= 0
-	switch newer := versions(b.version, "1.13.0") >= 0; {
+	noTickets := versions(b.base, "1.5.9") >= 0 && b.openssl != "" && versions(b.openssl, "1.0.2l") >= 0
+	switch newer := versions(b.base, "1.13.0") >= 0; {
 	case newer && noTickets:
 		return "options-ssl-nginx.conf"
 	case newer:
