@@ -158,3 +158,13 @@ func canonicalBlock(b *conf.Block, indent string) []string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// loadOnly reads a configuration without asking nginx.
+func loadOnly(t testing.TB, n *Nginx) *conf.Set {
+	t.Helper()
+	set, err := conf.Load(n.conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
