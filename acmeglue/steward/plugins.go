@@ -204,7 +204,9 @@ func (s *Steward) defaultAuthenticator(ctx context.Context, o *certbotcli.Option
 	}
 	var choices []display.Plugin
 	for _, p := range list {
-		choices = append(choices, display.Plugin{Name: p.Name, Description: p.Description, Problem: p.problem})
+		if p.problem == "" {
+			choices = append(choices, display.Plugin{Name: p.Name, Description: p.Description})
+		}
 	}
 	return display.ChoosePlugin(ctx, s.o.Display, display.AskAuthenticator, choices)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -44,6 +45,17 @@ func (p *person) types(keys string) *person {
 	return p
 }
 
+// picks answers a menu by the number that a plugin has in it.
+func (p *person) picks(plugin string) *person {
+	p.t.Helper()
+	p.sees("(press 'c' to cancel): ")
+	m := regexp.MustCompile(`(?s).*\n(\d+): [^\n]*(?:\r\n[^\n:]*)?\(` + plugin + `\)`).FindStringSubmatch(p.pty.Screen())
+	if m == nil {
+		p.t.Fatalf("no number of %s in\n%s", plugin, p.pty.Screen())
+	}
+	return p.types(m[1] + "\r")
+}
+
 // leaves waits for the end of edge.
 func (p *person) leaves(code int) string {
 	p.t.Helper()
@@ -64,8 +76,8 @@ const ctrlC = "\x03"
 func TestPersonObtains(t *testing.T) {
 	tr := newTree(t, edgetest.CAOptions{})
 	p := tr.sit("certonly", "--no-preflight", "--http-01-port", "PORT")
-	p.sees("How would you like to authenticate with the ACME CA?").sees("3: ").sees("(standalone)").sees("(press 'c' to cancel): ").types("9\r")
-	p.sees("(press 'c' to cancel): ").types("3\r")
+	p.sees("How would you like to authenticate with the ACME CA?").sees("(press 'c' to cancel): ").types("99\r")
+	p.picks("standalone")
 	p.sees("Enter email address").types("nonsense\r")
 	p.sees("Enter email address").types("a@example.org\r")
 	p.sees("Please read the Terms of Service at").sees("(Y)es/(N)o: ").types("y\r")

@@ -132,9 +132,12 @@ func (w *webTree) shows(name string) string {
 // server runs a program on the tree and its nginx.
 func (w *webTree) server(program, line string) outcome {
 	w.t.Helper()
-	args := append(strings.Fields(line), "--nginx-server-root", w.path("nginx"), "--http-01-port", fmt.Sprint(edgetest.Port(w.http)),
-		"--https-port", fmt.Sprint(edgetest.Port(w.tls)))
-	return w.run(program, args...)
+	return w.run(program, append(strings.Fields(line), w.serverFlags()...)...)
+}
+
+func (w *webTree) serverFlags() []string {
+	return []string{"--nginx-server-root", w.path("nginx"), "--http-01-port", fmt.Sprint(edgetest.Port(w.http)),
+		"--https-port", fmt.Sprint(edgetest.Port(w.tls))}
 }
 
 // configuration is every file of the server's, with its mode.

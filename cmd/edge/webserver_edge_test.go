@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"edge/internal/flock"
+)
+
+// Called as edge, an installation that cannot be is found out before the CA is asked.
+func TestNginxIsLookedAtBeforeTheCA(t *testing.T) {
+	t.Parallel()
+	w := newNginxTree(t)
+	before := w.configuration()
+	line := "run -n --nginx --no-preflight --agree-tos -m a@example.org -d nosuch.example.test"
+	out := w.server("edge", line)
+	if out.code != 1 || !strings.Contains(out.stderr, "nosuch.example.test") || !strings.Contains(out.stderr, "the CA was not asked") || w.ca.Orders() != 0 {
+		t.Errorf("a name that nginx does not have: %d, %d orders\n%s", out.code, w.ca.Orders(), out.stderr)
+	}
+	w.write("nginx/sites/broken.conf", "server { listen 81; server_name b.example.test\n", 0o644)
+	out = w.server("edge", strings.Replace(line, "nosuch.", "one.", 1))
+	if out.code != 1 || !strings.Contains(out.stderr, "broken.conf:") || w.ca.Orders() != 0 {
+		t.Errorf("a file that nginx cannot read: %d, %d orders\n%s", out.code, w.ca.Orders(), out.stderr)
+	}
+	if err := os.Remove(w.path("nginx", "sites", "broken.conf")); err != nil {
+		t.Fatal(err)
+	}
+	if !same(before, w.configuration()) {
+		t.Error("the configuration was changed")
+	}
+	if out := w.server("edge", line+" --copy-default"); out.code != 0 || w.shows("nosuch.example.test") != "nosuch.example.test" {
+		t.Errorf("with a copy of the default: %d, shows %s\n%s%s", out.code, w.shows("nosuch.example.test"), out.stdout, out.stderr)
+	}
+	// Without a name of a server: the newest change says whose it is.
+	if out := w.server("edge", "rollback"); out.code != 0 || !strings.Contains(out.stdout, "Rolled back") || !same(before, w.configuration()) {
+		t.Errorf("rollback: %d\n%s%s", out.code, out.stdout, out.stderr)
+	}
+	if out := w.server("edge", "rollback"); out.code != 0 || !strings.Contains(out.stdout, "nothing to roll back") {
+		t.Errorf("another rollback: %d\n%s%s", out.code, out.stdout, out.stderr)
+	}
+}
+
+// One program at a time is at a server's configuration, whatever its other folders.
+func TestNginxFolderIsLocked(t *testing.T) {
+	t.Parallel()
+	w := newNginxTree(t)
+	const line = "install -n --nginx --cert-name one.example.test"
+	if out := w.server(ours, "run -n --nginx --agree-tos -m a@example.org -d one.example.test -d two.example.test"); out.code != 0 {
+		t.Fatal(out.stderr)
+	}
+	held, err := flock.Dir(context.Background(), w.path("nginx"), flock.Options{Command: "this test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, own := w.server(debians, line), w.server(ours, line)
+	for _, out := range []outcome{theirs, own} {
+		if out.code != 1 || !strings.Contains(out.stderr, "Unable to lock "+w.path("nginx")) {
+			t.Errorf("locked: %d\n%s", out.code, out.stderr)
+		}
+	}
+	out := w.server("edge", line+" --lock-timeout 0")
+	if out.code != 1 || !strings.Contains(out.stderr, "this test") {
+		t.Errorf("edge names who has the lock: %d\n%s", out.code, out.stderr)
+	}
+	if err := held.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if out := w.server(ours, line); out.code != 0 {
+		t.Errorf("free again: %s", out.stderr)
+	}
+	if _, err := os.Stat(w.path("nginx", flock.Name)); !os.IsNotExist(err) {
+		t.Errorf("the lock file is left: %v", err)
+	}
+}
+
+// A person is offered the names that the server has.
+func TestPersonPicksNamesOfNginx(t *testing.T) {
+	t.Parallel()
+	w := newNginxTree(t)
+	p := w.sit(slices.Concat([]string{"run", "--nginx", "--no-preflight", "--agree-tos", "-m", "a@example.org"}, w.serverFlags())...)
+	p.sees("Which names would you like to activate HTTPS for?").sees("3: three.example.test").sees("(Enter 'c' to cancel): ").types("3\r")
+	p.sees("Successfully received certificate.").sees("You have successfully enabled HTTPS on https://three.example.test")
+	p.leaves(0)
+	if got := w.shows("three.example.test"); got != "three.example.test" {
+		t.Errorf("shows %s", got)
+	}
+}
