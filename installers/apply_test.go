@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,7 @@ func TestApply(t *testing.T) {
 	t.Parallel()
 	b := setUp(t)
 	before := snapshot(t, b.dir+"/sites", true)
+	b.plan.Titles = []string{"Deployed ACME Certificate", "Add enhancement x"}
 	out, err := b.runner.Apply(t.Context(), b, b.plan, b.request)
 	if err != nil {
 		t.Fatal(err)
@@ -75,8 +77,12 @@ func TestApply(t *testing.T) {
 	if got := read(t, checkpoint+"/FILEPATHS"); got != b.dir+"/sites/a\n" {
 		t.Errorf("FILEPATHS: %q", got)
 	}
-	if got := read(t, checkpoint+"/CHANGES_SINCE"); !strings.HasPrefix(got, "-- Deployed ACME Certificate --\n") {
+	if got := read(t, checkpoint+"/CHANGES_SINCE"); !strings.HasPrefix(got, "-- Add enhancement x --\n-- Deployed ACME Certificate --\n"+b.dir) {
 		t.Errorf("CHANGES_SINCE: %q", got)
+	}
+
+	if list, err := b.runner.Checkpoints(); err != nil || len(list) != 1 || !slices.Equal(list[0].Titles, b.plan.Titles) {
+		t.Errorf("%+v, %v", list, err)
 	}
 
 	// Once more there is nothing to do: no checkpoint, no reload.

@@ -243,7 +243,8 @@ func (t *Runner) now() time.Time {
 	return t.Now()
 }
 
-// discard removes a checkpoint: it is there whole, or not at all.
+// discard removes a checkpoint: it is there whole, or not at all. What may be left
+// under another name is removed by the next one that comes.
 func (t *Runner) discard(dir string) error {
 	if err := t.remove(t.dir(dirGone)); err != nil {
 		return err
@@ -251,7 +252,10 @@ func (t *Runner) discard(dir string) error {
 	if err := t.Durable.Move(dir, t.dir(dirGone)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return t.remove(t.dir(dirGone))
+	if err := t.remove(t.dir(dirGone)); err != nil {
+		t.log().Warn("a checkpoint that is no longer needed could not be deleted", "component", "installers", "error", err)
+	}
+	return nil
 }
 
 // remove deletes a folder and the files in it. One that is not there is no error.

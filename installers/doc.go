@@ -4,13 +4,19 @@
 //
 //	Detect -> Plan -> Precheck -> Stage -> Test -> Activate -> Verify -> Commit
 //	            |                   '---------'--------'---------'-> Undo
-//	            '-> --plan prints it and stops
+//	            '-> Show prints it and stops
 //
-// A Plan is made without changing anything. Stage writes it, each step noted in
-// the journal before it is made; the journal is certbot's (backups, IN_PROGRESS,
-// temp_checkpoint), so that either program undoes what the other did. Only what
-// the live server shows in a TLS handshake counts as success: exit codes, pauses
-// and pid files do not.
+// A Plan is made without changing anything. The journal is certbot's (backups,
+// IN_PROGRESS, temp_checkpoint), so that either program undoes what the other did,
+// with a file EDGE in each checkpoint for what certbot has no room for. A checkpoint
+// is written whole, with copies of all that is going to change, and gets its name in
+// one step, before Stage changes the first file; it is finished, or taken away, in one
+// step as well. Whoever dies in between leaves something that Recover, or certbot,
+// takes back. A rollback is a plan too, made from checkpoints, with a journal of its
+// own.
+//
+// Only what the live server shows in a TLS handshake counts as success: exit codes,
+// pauses and pid files do not.
 //
 // Nothing here knows ACME, lineages or the command line.
 package installers

@@ -30,7 +30,9 @@ type reverted struct {
 // revert puts back what an unfinished checkpoint has, runs what undoes commands, and
 // deletes what is new, as often as need be: a second time after a crash it finds less
 // to do. The checkpoint stays. The error joins all files that failed; the rest is back.
-func (t *Runner) revert(ctx context.Context, dir string) (*reverted, error) {
+// Done is how far it came, where that is known: what it did not come to stays as
+// somebody else may have left it. Nil: it may have come to all of it.
+func (t *Runner) revert(ctx context.Context, dir string, done *progress) (*reverted, error) {
 	if err := trusted(dir); err != nil {
 		return nil, err
 	}
@@ -44,12 +46,16 @@ func (t *Runner) revert(ctx context.Context, dir string) (*reverted, error) {
 	out := &reverted{record: r, paths: r.paths()}
 	var failed []error
 	for i, f := range r.Files {
-		failed = append(failed, t.putBack(out, dir, i, f))
+		if done.touched(f.Path) {
+			failed = append(failed, t.putBack(out, dir, i, f))
+		}
 	}
 	for _, l := range r.Links {
-		failed = append(failed, t.putLinkBack(l))
+		if done.touched(l.Path) {
+			failed = append(failed, t.putLinkBack(l))
+		}
 	}
-	for _, c := range slices.Backward(r.Ran) {
+	for _, c := range slices.Backward(done.ran(r.Ran)) {
 		if len(c.Undo) > 0 {
 			_, err := Run(ctx, c.Undo)
 			out.commandErr = errors.Join(out.commandErr, err)
@@ -59,9 +65,26 @@ func (t *Runner) revert(ctx context.Context, dir string) (*reverted, error) {
 		failed = append(failed, t.sweep(p))
 	}
 	for _, a := range slices.Backward(r.Added) {
-		failed = append(failed, t.takeAway(out, a))
+		if done.touched(a.Path) {
+			failed = append(failed, t.takeAway(out, a))
+		}
 	}
 	return out, errors.Join(failed...)
+}
+
+// progress is how far the changes and the commands of a plan came.
+type progress struct {
+	paths    map[string]bool
+	commands int
+}
+
+func (p *progress) touched(path string) bool { return p == nil || p.paths[path] }
+
+func (p *progress) ran(all []Command) []Command {
+	if p == nil {
+		return all
+	}
+	return all[:min(p.commands, len(all))]
 }
 
 // trusted refuses checkpoints that somebody else could have made: they have commands

@@ -54,6 +54,7 @@ type run struct {
 	// telling: see there.
 	telling  bool
 	noted    bool // the checkpoint is there: from now on there is something to undo
+	done     progress
 	asked    bool // the server may have seen what was staged
 	back     bool // it takes checkpoints back
 	warnings []string
@@ -92,7 +93,7 @@ func (t *Runner) Apply(ctx context.Context, s Server, p *Plan, r Request) (*Outc
 		}
 		u.warnings = append(u.warnings, fmt.Sprintf("all is done, but a power cut might take it back: %v", err))
 	}
-	t.log().Info("certificate installed", "component", "installers", "target", s.Name(), "checkpoint", name)
+	t.log().Info("the configuration of a server was changed", "component", "installers", "target", s.Name(), "checkpoint", name)
 	return u.outcome(name, true), nil
 }
 
@@ -231,7 +232,11 @@ func (t *Runner) Temporary(ctx context.Context, s Server, p *Plan) (undo func(co
 		if done {
 			return nil
 		}
+		u.warnings = nil
 		err := u.undo(ctx)
+		for _, note := range u.warnings {
+			t.log().Warn(note, "component", "installers", "target", s.Name())
+		}
 		done = err == nil
 		return err
 	}, nil

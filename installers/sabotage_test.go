@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"edge/internal/diff"
+	"edge/internal/durable"
 
 	"golang.org/x/sys/unix"
 )
@@ -153,6 +154,30 @@ func TestEditedMeanwhile(t *testing.T) {
 	kept, err := os.ReadDir(b.runner.Work + "/EDGE_KEPT")
 	if err != nil || len(kept) != 1 || read(t, b.runner.Work+"/EDGE_KEPT/"+kept[0].Name()) != edited {
 		t.Errorf("kept: %v, %v; %v", kept, err, e)
+	}
+}
+
+// An editor that is faster than the journal, or writes between the journal and the change.
+func TestEditedWhileNoting(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"/EDGE_PREPARED", "/IN_PROGRESS"} {
+		b := setUp(t)
+		edited := read(t, b.dir+"/sites/a") + "# edited\n"
+		b.plan.Commands = []Command{{Do: []string{"true"}, Undo: []string{"false"}}} // not run, so nothing is to be undone
+		b.runner.Durable.Before = func(_ durable.Step, path string) error {
+			if path == b.runner.Work+when {
+				write(t, b.dir+"/sites/a", edited, 0o640)
+			}
+			return nil
+		}
+		_, err := b.runner.Apply(t.Context(), b, b.plan, b.request)
+		failed, ok := errors.AsType[*StepError](err)
+		if _, stale := errors.AsType[*staleError](err); !ok || !stale || failed.Step != Stage || failed.State == NotUndone || b.reloads != 0 {
+			t.Errorf("%s: %v", when, err)
+		}
+		if now := read(t, b.dir+"/sites/a"); now != edited {
+			t.Errorf("the edit is gone: %q", now)
+		}
 	}
 }
 

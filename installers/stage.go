@@ -85,6 +85,7 @@ func checkNow(c Change, folders map[string]bool) error {
 
 // stage makes the changes and runs the commands of a plan that is noted.
 func (u *run) stage(ctx context.Context) error {
+	u.done.paths = map[string]bool{}
 	for _, c := range u.plan.Changes {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -93,11 +94,13 @@ func (u *run) stage(ctx context.Context) error {
 		if err := checkNow(c, map[string]bool{}); err != nil {
 			return err
 		}
+		u.done.paths[c.Path] = true
 		if err := u.change(c); err != nil {
 			return explain(err)
 		}
 	}
 	for _, c := range u.plan.Commands {
+		u.done.commands++
 		if len(c.Do) == 0 {
 			continue
 		}

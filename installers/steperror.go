@@ -111,7 +111,10 @@ func (u *run) brokenBefore(ctx context.Context) bool {
 func (u *run) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	back, err := u.revert(ctx, u.dir(u.at))
+	if there, err := u.pending(u.at); err != nil || !there {
+		return err // all was put back, but for an error after that
+	}
+	back, err := u.revert(ctx, u.dir(u.at), &u.done)
 	if back != nil {
 		u.warnings = append(u.warnings, back.notes...)
 	}
@@ -122,9 +125,10 @@ func (u *run) undo(ctx context.Context) error {
 	// goes even if the server refuses: who repairs the files by hand is not to lose that.
 	err = errors.Join(back.commandErr, u.activateBefore(ctx))
 	if derr := u.discard(u.dir(u.at)); derr != nil {
-		err = errors.Join(err, fmt.Errorf("delete the checkpoint: %w", derr))
+		if there, perr := u.pending(u.at); there || perr != nil { // else it is gone all the same
+			err = errors.Join(err, fmt.Errorf("delete the checkpoint: %w", derr))
+		}
 	}
-	u.noted = false
 	return err
 }
 
