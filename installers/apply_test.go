@@ -17,6 +17,7 @@ type bench struct {
 	old, new *issued
 	request  Request
 	plan     *Plan
+	was      string // all that there was at first
 }
 
 func setUp(t *testing.T) *bench {

@@ -35,7 +35,7 @@ func setUpRich(t *testing.T) *bench {
 			t.Fatal(err)
 		}
 	}
-	b.plan = richPlan(b.dir, b.tls)
+	b.plan, b.was = richPlan(b.dir, b.tls), snapshot(t, b.dir, true)
 	return b
 }
 
@@ -176,6 +176,26 @@ var operations = map[string]struct {
 			} else {
 				b.checkOld(t, before)
 			}
+		},
+	},
+	"recover": {
+		prepare: func(t *testing.T, b *bench) {
+			u := &run{Runner: b.runner, server: b, plan: b.plan, at: dirInProgress}
+			u.look(t.Context(), nil)
+			if err := errors.Join(u.prepare(u.record, b.plan.Changes, u.at), u.stage(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			write(t, b.dir+"/sites/.a.tmp-1", "half of it", 0o600)
+			if err := b.Activate(t.Context()); err != nil { // it saw that
+				t.Fatal(err)
+			}
+		},
+		run: func(ctx context.Context, r *Runner, s Server, p *Plan, q Request) error {
+			_, err := r.Recover(ctx, func(string) Server { return s })
+			return err
+		},
+		check: func(t *testing.T, b *bench, _ string) {
+			b.checkOld(t, b.was)
 		},
 	},
 	"rollback": {
