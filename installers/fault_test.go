@@ -274,7 +274,7 @@ func TestFaultAtEachStep(t *testing.T) {
 		t.Logf("%s: %d steps", name, total)
 		for n := range total {
 			for i, fault := range []string{"EIO", "ENOSPC", "KILL"} {
-				if os.Getenv("EDGE_SOAK") == "" && (n+5*i)%17 != 0 {
+				if os.Getenv("EDGE_SOAK") == "" && (n+7*i)%29 != 0 {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s/%d/%s", name, n, fault), func(t *testing.T) {

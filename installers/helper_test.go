@@ -25,8 +25,11 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // toy is a server with TLS: for each line "NAME CERT KEY" of the files in its folder
 // sites it shows that certificate, from when it is told to reload. By HTTP it redirects,
@@ -61,6 +64,7 @@ func (c *toyClient) call(ctx context.Context, verb string) error {
 	if err != nil {
 		return err
 	}
+	r.Close = true
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return err
