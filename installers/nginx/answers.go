@@ -228,7 +228,7 @@ func (a *answerer) challengeFiles(e *conf.Edits) error {
 		}
 	}
 	if http == nil {
-		return fmt.Errorf("Certbot could not find a block to include challenges in %s.", a.conf) //nolint:staticcheck // certbot's words
+		return certbotError("Certbot could not find a block to include challenges in %s.", a.conf)
 	}
 	a.bucket(e, http)
 	for _, f := range []struct{ name, text string }{{http01File, a.http01Blocks()}, {sni01File, a.sni01Blocks()}} {

@@ -45,7 +45,7 @@ func (p *planner) serversFor(ctx context.Context, name string) ([]*conf.Server, 
 	case p.request.Deploy:
 		return nil, p.copyDefault(name)
 	case p.request.Enhance.HSTS || p.request.Enhance.Staple:
-		return nil, fmt.Errorf("Cannot find a VirtualHost matching domain %s. In order for Certbot to correctly perform the challenge please add a corresponding server_name directive to your nginx configuration for every domain on your certificate: https://nginx.org/en/docs/http/server_names.html", name) //nolint:staticcheck // certbot's words
+		return nil, certbotError("Cannot find a VirtualHost matching domain %s. In order for Certbot to correctly perform the challenge please add a corresponding server_name directive to your nginx configuration for every domain on your certificate: https://nginx.org/en/docs/http/server_names.html", name)
 	}
 	return nil, nil
 }

@@ -23,7 +23,7 @@ func (n *Nginx) Commands() (test, activate []string) {
 // Test runs nginx -t.
 func (n *Nginx) Test(ctx context.Context) error {
 	if _, _, err := n.run(ctx, n.argv("-t")...); err != nil {
-		return fmt.Errorf("Error while running %w", err) //nolint:staticcheck // certbot's words
+		return certbotError("Error while running %w", err)
 	}
 	return nil
 }

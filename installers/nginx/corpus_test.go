@@ -89,6 +89,7 @@ func movePorts(t testing.TB, l *lab, free []uint16) {
 // answers HTTP-01, and shows its certificate, and is redirected; and then everything is
 // as it was.
 func TestTrees(t *testing.T) {
+	t.Parallel()
 	for name := range trees {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

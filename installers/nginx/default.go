@@ -1,7 +1,6 @@
 package nginx
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -35,7 +34,7 @@ func (p *planner) copyDefault(name string) error {
 }
 
 func noMatch(name string) error {
-	return fmt.Errorf("Could not automatically find a matching server block for %s. Set the `server_name` directive to use the Nginx installer.", name) //nolint:staticcheck // certbot's words
+	return certbotError("Could not automatically find a matching server block for %s. Set the `server_name` directive to use the Nginx installer.", name)
 }
 
 // defaultServer is the one block that says default_server on a port, or the only one at

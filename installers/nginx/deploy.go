@@ -27,9 +27,9 @@ func (p *planner) deploy(j *job, e *conf.Edits, text *lines) error {
 	if err := p.include(s, e, text); err != nil {
 		return err
 	}
-	for _, d := range own(s, "ssl_dhparam") {
-		if value := d.Values(); !slices.Equal(value, []string{p.dhparams.path}) {
-			return conflict(d, []string{"ssl_dhparam", p.dhparams.path})
+	if have := own(s, "ssl_dhparam"); len(have) > 0 {
+		if !slices.Equal(have[0].Values(), []string{p.dhparams.path}) {
+			return conflict(have[0], []string{"ssl_dhparam", p.dhparams.path})
 		}
 		return nil
 	}
@@ -231,7 +231,7 @@ func (p *planner) include(s *conf.Server, e *conf.Edits, text *lines) error {
 
 // conflict is certbot's error for what it would have to insert twice, with the place.
 func conflict(have *conf.Directive, want []string) error {
-	return fmt.Errorf("Problem in %s: tried to insert directive \"%s\" but found conflicting \"%s\". (%s)", //nolint:staticcheck // certbot's words
+	return certbotError("Problem in %s: tried to insert directive \"%s\" but found conflicting \"%s\". (%s)",
 		have.File.Path, pyList(want), pyList(append([]string{have.Name()}, have.Values()...)), have.Place())
 }
 

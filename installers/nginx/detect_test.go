@@ -66,6 +66,7 @@ func TestMasterArguments(t *testing.T) {
 
 // The running master says where its configuration is; the pid file alone is not believed.
 func TestDetectRunning(t *testing.T) {
+	t.Parallel()
 	l, _, _ := newTwo(t, nil)
 	pid := l.start(t)
 	n := l.detect(t)

@@ -49,6 +49,7 @@ const tlsLines = `
 
 // What comes of server blocks of several shapes.
 func TestBlocks(t *testing.T) {
+	t.Parallel()
 	only := func(e installers.Enhancements) func(*installers.Request) {
 		return func(r *installers.Request) { r.Deploy, r.Enhance = false, e }
 	}
@@ -134,6 +135,7 @@ func TestExistingHSTS(t *testing.T) {
 
 // A person says where a certificate for a wildcard goes.
 func TestWildcard(t *testing.T) {
+	t.Parallel()
 	src := "server { listen HTTP; server_name a.one.test b.one.test; }\nserver {\n    listen HTTPS ssl;\n    server_name c.one.test;" + tlsLines + "}\nserver { listen HTTP; server_name c.one.test d.one.test; }\n"
 	for _, c := range []struct {
 		pick  []int
@@ -171,6 +173,7 @@ func TestWildcard(t *testing.T) {
 
 // Of certificates for two kinds of keys, the one of the same kind is replaced.
 func TestTwoKindsOfKeys(t *testing.T) {
+	t.Parallel()
 	src := "server {\n    listen HTTPS ssl;\n    server_name one.test;\n    ssl_certificate @/le/rsa.pem;\n    ssl_certificate_key @/le/rsa.key;" + tlsLines + "}\n"
 	_, after, p, err := planned(t, src, func(r *installers.Request) { writeRSA(t, r.ConfigDir) })
 	if err != nil || !strings.Contains(after, "ssl_certificate @/le/rsa.pem;\n    ssl_certificate_key @/le/rsa.key;\n    ssl_certificate @/le/live/one.test/fullchain.pem; # managed") || len(p.Warnings) != 1 {
@@ -195,6 +198,7 @@ func writeRSA(t *testing.T, dir string) {
 
 // Sites that speak the PROXY protocol are asked by it, others watched.
 func TestProxyProtocolAndWatch(t *testing.T) {
+	t.Parallel()
 	l, _, https := newTwo(t, map[string]string{"sites/one": "server {\n    listen 127.0.0.1:HTTPS ssl proxy_protocol;\n    server_name one.test;" + tlsLines + "}\n" +
 		"server {\n    listen 127.0.0.1:HTTPS ssl;\n    server_name other.test;" + tlsLines + "}\n"})
 	l.snakeoil(t)

@@ -74,7 +74,7 @@ func (p *planner) staple(j *job, text *lines) error {
 		have := own(j.server, line[0])
 		for _, d := range have {
 			if !slices.Equal(d.Values(), line[1:]) {
-				return fmt.Errorf("An error occurred while enabling OCSP stapling for %s: %w", strings.Join(p.request.Names, ", "), conflict(d, line)) //nolint:staticcheck // certbot's words
+				return certbotError("An error occurred while enabling OCSP stapling for %s: %w", strings.Join(p.request.Names, ", "), conflict(d, line))
 			}
 		}
 		if len(have) == 0 {

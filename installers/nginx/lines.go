@@ -1,10 +1,14 @@
 package nginx
 
 import (
+	"fmt"
 	"strings"
 
 	"edge/installers/nginx/conf"
 )
+
+// certbotError is an error in certbot's words, which scripts may look for.
+func certbotError(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
 // managed is what certbot writes behind its directives, and looks for.
 const managed = " # managed by Certbot"

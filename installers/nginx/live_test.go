@@ -48,6 +48,7 @@ func newTwo(t testing.TB, more map[string]string) (l *lab, http, https uint16) {
 }
 
 func TestInstallLive(t *testing.T) {
+	t.Parallel()
 	l, http, https := newTwo(t, nil)
 	l.start(t)
 	before := snapshot(t, l.root)
@@ -85,6 +86,7 @@ func TestInstallLive(t *testing.T) {
 }
 
 func TestChallengesLive(t *testing.T) {
+	t.Parallel()
 	l, http, https := newTwo(t, map[string]string{"sites/closed": "server { listen HTTP; server_name closed.test; return 444; }\n"})
 	l.start(t)
 	before := snapshot(t, l.root)

@@ -84,7 +84,7 @@ func findProgram(ctl string) (string, error) {
 			}
 		}
 	}
-	return "", errors.New("Could not find a usable 'nginx' binary. Ensure nginx exists, the binary is executable, and your PATH is set correctly.") //nolint:staticcheck // certbot's words
+	return "", certbotError("Could not find a usable 'nginx' binary. Ensure nginx exists, the binary is executable, and your PATH is set correctly.")
 }
 
 // findConf decides on nginx.conf and the prefix.
@@ -106,7 +106,7 @@ func (n *Nginx) findConf(root string) error {
 		case !errors.Is(err, fs.ErrNotExist):
 			return fmt.Errorf("find nginx's configuration: %w", err)
 		case abs != defaultRoot:
-			return fmt.Errorf("Could not find Nginx root configuration file (nginx.conf): %w; give its folder with --nginx-server-root", err) //nolint:staticcheck // certbot's words
+			return certbotError("Could not find Nginx root configuration file (nginx.conf): %w; give its folder with --nginx-server-root", err)
 		}
 	}
 	n.conf = n.build.confPath()
@@ -114,7 +114,7 @@ func (n *Nginx) findConf(root string) error {
 		n.conf, n.prefix = masters[0].conf, masters[0].givenPrefix
 	}
 	if _, err := os.Stat(n.conf); err != nil {
-		return fmt.Errorf("Could not find Nginx root configuration file (nginx.conf): %w; give its folder with --nginx-server-root", err) //nolint:staticcheck // certbot's words
+		return certbotError("Could not find Nginx root configuration file (nginx.conf): %w; give its folder with --nginx-server-root", err)
 	}
 	return nil
 }

@@ -80,6 +80,7 @@ func ourPicks(t *testing.T, n *Nginx, s *site, http, https uint16, name string) 
 
 // The same blocks as certbot picks, for every name and some that none has.
 func TestPicksAsCertbot(t *testing.T) {
+	t.Parallel()
 	for tree := range trees {
 		t.Run(tree, func(t *testing.T) {
 			t.Parallel()

@@ -93,13 +93,13 @@ func (n *Nginx) check(r installers.Request) error {
 	case len(r.Names) == 0:
 		return errors.New("nothing to install: no names are given")
 	case r.Enhance.UIR:
-		return errors.New("Unsupported enhancement: ensure-http-header: Upgrade-Insecure-Requests is not supported by the nginx plugin.") //nolint:staticcheck // certbot's words, and below
+		return certbotError("Unsupported enhancement: ensure-http-header: Upgrade-Insecure-Requests is not supported by the nginx plugin.")
 	case r.Deploy && r.Certificate.FullChain == "":
-		return errors.New("The nginx plugin currently requires --fullchain-path to install a certificate.") //nolint:staticcheck
+		return certbotError("The nginx plugin currently requires --fullchain-path to install a certificate.")
 	case r.Enhance.Staple && versions(n.build.base, "1.3.7") < 0:
-		return errors.New("Version 1.3.7 or greater of nginx is needed to enable OCSP stapling") //nolint:staticcheck
+		return certbotError("Version 1.3.7 or greater of nginx is needed to enable OCSP stapling")
 	case r.Enhance.Staple && r.Certificate.Chain == "":
-		return errors.New("--chain-path is required to enable Online Certificate Status Protocol (OCSP) stapling on nginx >= 1.3.7.")
+		return certbotError("--chain-path is required to enable Online Certificate Status Protocol (OCSP) stapling on nginx >= 1.3.7.")
 	case r.Deploy && r.ConfigDir == "":
 		return errors.New("no folder is given for options-ssl-nginx.conf")
 	}

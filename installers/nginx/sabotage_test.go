@@ -34,6 +34,7 @@ func (m *meddler) Activate(ctx context.Context) error {
 // Whatever happens between the plan and its end, all is as it was afterwards, and the
 // error names the cause.
 func TestSabotage(t *testing.T) {
+	t.Parallel()
 	type scene struct {
 		l           *lab
 		master      int
@@ -179,6 +180,7 @@ func TestPortOfAnother(t *testing.T) {
 
 // The file that a link of sites-enabled leads to is changed; the link stays one.
 func TestLinkedSites(t *testing.T) {
+	t.Parallel()
 	l, http, https := newTwo(t, nil)
 	real := filepath.Join(l.root, "available/one")
 	write(t, real, read(t, l.root+"/sites/one"))

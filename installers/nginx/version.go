@@ -2,7 +2,6 @@ package nginx
 
 import (
 	"cmp"
-	"errors"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -32,11 +31,11 @@ func parseVersion(out string) (build, error) {
 	m := versionLine.FindStringSubmatch(out)
 	switch {
 	case m == nil:
-		return build{}, errors.New("Unable to find Nginx version") //nolint:staticcheck // certbot's words, and below
+		return build{}, certbotError("Unable to find Nginx version")
 	case !strings.Contains(out, " --with-http_ssl_module"):
-		return build{}, errors.New("Nginx build is missing SSL module (--with-http_ssl_module).") //nolint:staticcheck
+		return build{}, certbotError("Nginx build is missing SSL module (--with-http_ssl_module).")
 	case !strings.Contains(strings.ToLower(out), "tls sni support enabled"):
-		return build{}, errors.New("Nginx build doesn't support SNI") //nolint:staticcheck
+		return build{}, certbotError("Nginx build doesn't support SNI")
 	}
 	b := build{product: m[1], version: m[2], base: m[2], prefix: "/usr/local/nginx"}
 	if base := baseLine.FindStringSubmatch(out); base != nil {
@@ -46,7 +45,7 @@ func parseVersion(out string) (build, error) {
 	}
 	if versions(b.base, "0.8.48") < 0 {
 		// Older ones take the name of the machine for a missing server_name.
-		return build{}, errors.New("Nginx version must be 0.8.48+") //nolint:staticcheck
+		return build{}, certbotError("Nginx version must be 0.8.48+")
 	}
 	// "running with" counts and comes last.
 	if all := opensslLine.FindAllStringSubmatch(out, -1); all != nil {
