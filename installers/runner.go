@@ -23,9 +23,8 @@ type Runner struct {
 	Log    *slog.Logger     // nil: none
 	Now    func() time.Time // nil: time.Now
 
-	// settle is for how long all has to be well where nothing that is looked at tells the
-	// new configuration from the old one, since a reload takes its time; zero: half a
-	// second.
+	// settle is for how long all has to be well where what is looked at may be the same in
+	// the old configuration, since a reload takes its time; zero: 0.3 seconds.
 	settle time.Duration
 }
 

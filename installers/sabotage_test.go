@@ -220,6 +220,23 @@ func TestWatchedNameBroken(t *testing.T) {
 	}
 }
 
+// Old workers go on answering for a while: that the watched name is broken shows late.
+func TestWatchedNameBrokenLate(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	b.runner.settle = 200 * time.Millisecond
+	b.onReload = func() {
+		if b.reloads == 1 {
+			time.AfterFunc(50*time.Millisecond, func() {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				delete(b.sites, "b.test")
+			})
+		}
+	}
+	b.failsAt(t, t.Context(), Verify, Undone, "(b.test): the TLS handshake failed")
+}
+
 // The configuration as it was names the files that have been renewed: the new certificate
 // is shown after the undo as well, and that is no failure of the undo.
 func TestUndoneWithRenewedFiles(t *testing.T) {

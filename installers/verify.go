@@ -17,7 +17,7 @@ const (
 	verifyDefault = 10 * time.Second
 	firstPause    = 30 * time.Millisecond
 	longestPause  = time.Second
-	settleDefault = 500 * time.Millisecond
+	settleDefault = 300 * time.Millisecond
 	// probesAtOnce bounds the load on the server.
 	probesAtOnce = 8
 	// failuresTold bounds an error for a server of a thousand names.
@@ -79,14 +79,16 @@ func each[T any](all []T, do func(T)) {
 	group.Wait()
 }
 
-// verify waits until everything is shown at once, or the deadline is over. Unless there
-// is something telling to look at, it has to stay so for a moment.
+// verify waits until everything is shown at once, or the deadline is over. It has to stay
+// so for a moment, unless all there is to look at is telling: while nginx reloads, old and
+// new workers answer side by side, and what is watched is the same with the old ones.
 func (t *Runner) verify(ctx context.Context, all []*place, checks []HTTPCheck, telling bool) error {
 	deadline := time.Now().Add(cmp.Or(t.Verify, verifyDefault))
 	round, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	var last error // of a round that came to its end
 	var wellSince time.Time
+	watching := slices.ContainsFunc(all, func(at *place) bool { return at.watch })
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := look(round, all, checks)
 		if ctx.Err() != nil {
@@ -99,7 +101,7 @@ func (t *Runner) verify(ctx context.Context, all []*place, checks []HTTPCheck, t
 		switch {
 		case err != nil:
 			wellSince = time.Time{}
-		case telling || len(all)+len(checks) == 0:
+		case len(all)+len(checks) == 0, telling && !watching:
 			return nil
 		case wellSince.IsZero():
 			wellSince = time.Now()
