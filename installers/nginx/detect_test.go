@@ -54,8 +54,8 @@ func TestMasterArguments(t *testing.T) {
 		"nginx -c /x/y.conf":         {conf: "/x/y.conf"},
 		"nginx -c/x/y.conf -p /p/":   {conf: "/x/y.conf", givenPrefix: "/p/"},
 		"nginx -p /p -c conf/y.conf": {conf: "/p/conf/y.conf", givenPrefix: "/p"},
-		"/usr/sbin/nginx -g daemon on; master_process on;": {conf: "/etc/nginx/nginx.conf", globals: "daemon on; master_process on;"},
-		"nginx -g daemon off; -c /x/y.conf":                {conf: "/x/y.conf", globals: "daemon off;"},
+		"/usr/sbin/nginx -g daemon on; master_process on;": {conf: "/etc/nginx/nginx.conf"},
+		"nginx -g daemon off; -c /x/y.conf":                {conf: "/x/y.conf"},
 		"nginx -q -c":                                      {conf: "/etc/nginx/nginx.conf"},
 	} {
 		if got := n.parseMaster(0, strings.Fields(args)); got != want {
@@ -70,7 +70,7 @@ func TestDetectRunning(t *testing.T) {
 	l, _, _ := newTwo(t, nil)
 	pid := l.start(t)
 	n := l.detect(t)
-	if m, ok := n.running(); !ok || m.pid != pid || m.globals != "daemon off;" {
+	if m, ok := n.running(); !ok || m.pid != pid {
 		t.Errorf("%+v %v", m, ok)
 	}
 	if len(workers(master{pid: pid})) == 0 {

@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -76,6 +77,10 @@ func (p *planner) expectName(after *site, name string) error {
 			continue
 		}
 		c, err := after.http.ChooseOn(socket, name)
+		var undecided *conf.UndecidedError
+		if errors.As(err, &undecided) && !slices.ContainsFunc(undecided.Candidates, p.hasCertificate) {
+			continue // none of them is concerned
+		}
 		if err != nil {
 			return err
 		}
@@ -165,7 +170,7 @@ func (p *planner) plainHSTS(after *site, s *conf.Server) bool {
 	})
 	clear := true
 	within(after.set, s.Directive.Block, func(d *conf.Directive) {
-		if d.Name() == "add_header" && d.Parent.Owner != s.Directive || strings.HasSuffix(d.Name(), "_pass") || d.Name() == "more_set_headers" {
+		if d.Name() == "add_header" && d.Parent.Owner != s.Directive || strings.HasSuffix(d.Name(), "_pass") || slices.Contains([]string{"more_set_headers", "ssl_verify_client"}, d.Name()) || d.Name() == "return" && slices.Equal(d.Values(), []string{"444"}) {
 			clear = false
 		}
 	})

@@ -16,8 +16,8 @@ import (
 type master struct {
 	pid  int
 	conf string // absolute
-	// givenPrefix and globals are those of -p and -g, empty where they are not given.
-	givenPrefix, globals string
+	// givenPrefix is that of -p, empty where it is not given.
+	givenPrefix string
 }
 
 // title is how a master calls itself: its own name, then how it was called.
@@ -60,8 +60,8 @@ func (n *Nginx) master(pid int) (master, bool) {
 // title joins them by spaces.
 func (n *Nginx) parseMaster(pid int, args []string) master {
 	m := master{pid: pid}
-	conf := ""
-	into := map[byte]*string{'c': &conf, 'p': &m.givenPrefix, 'g': &m.globals}
+	var conf, globals string
+	into := map[byte]*string{'c': &conf, 'p': &m.givenPrefix, 'g': &globals}
 	for i := 1; i < len(args); i++ {
 		a := args[i]
 		if len(a) < 2 || a[0] != '-' || into[a[1]] == nil {

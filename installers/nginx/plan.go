@@ -93,7 +93,7 @@ func (n *Nginx) check(r installers.Request) error {
 	case len(r.Names) == 0:
 		return errors.New("nothing to install: no names are given")
 	case r.Enhance.UIR:
-		return certbotError("Unsupported enhancement: ensure-http-header: Upgrade-Insecure-Requests is not supported by the nginx plugin.")
+		return certbotError("Upgrade-Insecure-Requests is not supported by the nginx plugin.")
 	case r.Deploy && r.Certificate.FullChain == "":
 		return certbotError("The nginx plugin currently requires --fullchain-path to install a certificate.")
 	case r.Enhance.Staple && versions(n.build.base, "1.3.7") < 0:
