@@ -63,7 +63,7 @@ func (a *Apache) planAnswers(ctx context.Context, batch []edge.Answer, o Authent
 		w.sni = append(w.sni, s)
 	}
 	var err error
-	w.planner, err = a.start(ctx, installers.Request{HTTPPort: o.HTTPPort, HTTPSPort: o.HTTPSPort, ConfigDir: o.ConfigDir})
+	w.planner, err = a.start(ctx, installers.Request{HTTPPort: o.HTTPPort, HTTPSPort: o.HTTPSPort, ConfigDir: o.ConfigDir}, len(w.sni) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,8 @@ func (a *Apache) planAnswers(ctx context.Context, batch []edge.Answer, o Authent
 	if err != nil {
 		return nil, err
 	}
-	return plan, w.checkAnswers()
+	w.checkAnswers()
+	return plan, nil
 }
 
 // answerHTTP has the virtual hosts that may be asked look into a folder.
@@ -197,7 +198,7 @@ func (w *answerer) choose(name string) error {
 }
 
 // checkAnswers says who has to be asked for what. The planner has what comes by now.
-func (w *answerer) checkAnswers() error {
+func (w *answerer) checkAnswers() {
 	var addrs []string
 	for _, v := range w.planner.hosts {
 		if !v.TLS {
@@ -209,7 +210,7 @@ func (w *answerer) checkAnswers() error {
 		}
 	}
 	if len(addrs) == 0 && len(w.http) > 0 {
-		return fmt.Errorf("apache listens nowhere on port %d that could be asked for the answers", w.r.HTTPPort)
+		w.plan.Warnings = append(w.plan.Warnings, fmt.Sprintf("Apache listens on port %d of no address of this machine; whether it answers cannot be seen from here", w.r.HTTPPort))
 	}
 	for _, answer := range w.http {
 		for _, addr := range w.answering(addrs, answer.Identifier.Value) {
@@ -223,23 +224,24 @@ func (w *answerer) checkAnswers() error {
 			w.plan.Serves = append(w.plan.Serves, installers.Endpoint{Addr: addr, Name: s.name, Leaf: s.leaf})
 		}
 	}
-	return nil
 }
 
 // answering are the addresses where hosts of a name answer, all where none has it.
 func (w *answerer) answering(all []string, name string) []string {
 	var out []string
+	found := false
 	for _, v := range w.planner.hosts {
 		if v.TLS || !v.Has(name) {
 			continue
 		}
+		found = true
 		for _, addr := range w.hostAddresses(v, w.r.HTTPPort) {
 			if !slices.Contains(out, addr) {
 				out = append(out, addr)
 			}
 		}
 	}
-	if len(out) == 0 {
+	if !found {
 		return all
 	}
 	return out

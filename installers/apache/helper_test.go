@@ -25,11 +25,7 @@ import (
 // shared returns a path in the folder of recorded files.
 func shared(t testing.TB, name string) string {
 	t.Helper()
-	dir := os.Getenv("EDGE_SHARED")
-	if dir == "" {
-		dir = "../../../shared"
-	}
-	name = filepath.Join(dir, name)
+	name = filepath.Join(sharedDir(), name)
 	switch _, err := os.Stat(name); {
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist) && os.Getenv("CI") != "true":
@@ -38,6 +34,13 @@ func shared(t testing.TB, name string) string {
 		t.Fatalf("the recorded files are missing: set EDGE_SHARED (%v)", err)
 	}
 	return name
+}
+
+func sharedDir() string {
+	if dir := os.Getenv("EDGE_SHARED"); dir != "" {
+		return dir
+	}
+	return "../../../shared"
 }
 
 func golden(t *testing.T, name string) string {
@@ -89,6 +92,7 @@ type server struct {
 	*Apache
 	root, dir         string // the configuration; the folder around it
 	httpPort, tlsPort uint16
+	at                map[string]string // hosts that are not at 127.0.0.1
 }
 
 const envvars = `export APACHE_RUN_USER=www-data
@@ -105,7 +109,7 @@ export APACHE_ULIMIT_MAX_FILES=true
 func debianTree(t testing.TB, sites map[string]string) *server {
 	t.Helper()
 	dir := folder(t)
-	s := &server{dir: dir, root: dir + "/apache2", httpPort: 80, tlsPort: 443}
+	s := &server{dir: dir, root: dir + "/apache2", httpPort: 80, tlsPort: 443, at: map[string]string{}}
 	if out, err := exec.Command("cp", "-a", "/etc/apache2", s.root).CombinedOutput(); err != nil {
 		t.Fatalf("copy /etc/apache2: %s", out)
 	}

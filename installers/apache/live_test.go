@@ -2,6 +2,7 @@ package apache
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -39,21 +40,7 @@ func (s *server) live(t testing.TB) *server {
 	s.httpPort, s.tlsPort = freePort(t), freePort(t)
 	swap := strings.NewReplacer(":80>", fmt.Sprintf(":%d>", s.httpPort), ":80 ", fmt.Sprintf(":%d ", s.httpPort), ":443>", fmt.Sprintf(":%d>", s.tlsPort), ":443 ", fmt.Sprintf(":%d ", s.tlsPort),
 		"Listen 80", fmt.Sprintf("Listen %d", s.httpPort), "Listen 443", fmt.Sprintf("Listen %d https", s.tlsPort), "/etc/apache2", s.root, "/var/www/html", s.dir+"/html", "/var/www/", s.dir+"/html/", "/var/log/apache2", s.dir+"/log", "/var/run/apache2", s.dir+"/run")
-	for _, sub := range []string{"ports.conf", "sites-available", "mods-available", "apache2.conf"} {
-		err := filepath.WalkDir(filepath.Join(s.root, sub), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
-				return err
-			}
-			src, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(path, []byte(swap.Replace(string(src))), 0o644)
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.swap(t, swap)
 	s.detect(t)
 	t.Cleanup(func() {
 		s.stop(t)
@@ -65,6 +52,24 @@ func (s *server) live(t testing.TB) *server {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// swap replaces text in all files of the configuration.
+func (s *server) swap(t testing.TB, swap *strings.Replacer) {
+	t.Helper()
+	err := filepath.WalkDir(s.root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || d.Name() == "envvars" {
+			return err
+		}
+		src, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(path, []byte(swap.Replace(string(src))), 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // stop ends the master and waits for it.
@@ -151,10 +156,13 @@ func same(t testing.TB, before, after map[string]string) {
 	}
 }
 
+// address is where a host answers.
+func (s *server) address(host string) string { return cmp.Or(s.at[host], "127.0.0.1") }
+
 // get asks for a path of a host by plain HTTP.
 func (s *server) get(t testing.TB, host, path string) (*http.Response, string) {
 	t.Helper()
-	r, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", s.httpPort, path), nil)
+	r, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://%s:%d%s", s.address(host), s.httpPort, path), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +183,7 @@ func (s *server) get(t testing.TB, host, path string) (*http.Response, string) {
 // shows returns the names of the certificate that is shown for a name.
 func (s *server) shows(t testing.TB, name string) []string {
 	t.Helper()
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", fmt.Sprintf("127.0.0.1:%d", s.tlsPort), &tls.Config{ServerName: name, InsecureSkipVerify: true})
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", fmt.Sprintf("%s:%d", s.address(name), s.tlsPort), &tls.Config{ServerName: name, InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
 	}

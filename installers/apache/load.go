@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"edge/installers"
 	"edge/installers/apache/conf"
 )
 
@@ -72,16 +73,17 @@ func defines(arguments string) []string {
 	return out
 }
 
-// Names returns the names of hosts that a certificate could have, sorted.
+// Names returns the names of hosts that a certificate could have, sorted; also those of
+// hosts that wait for mod_ssl, but not those of hosts that a macro makes.
 func (a *Apache) Names(ctx context.Context) ([]string, error) {
-	set, err := a.load(ctx)
+	p, err := a.start(ctx, installers.Request{}, true)
 	if err != nil {
 		return nil, err
 	}
 	var out []string
-	for _, v := range set.Hosts() {
+	for _, v := range p.hosts {
 		for _, name := range v.Names() {
-			if plausible(name) {
+			if plausible(name) && !v.Made {
 				out = append(out, strings.ToLower(name))
 			}
 		}

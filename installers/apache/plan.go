@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +16,7 @@ import (
 
 // Plan makes the plan of an installation. It changes nothing.
 func (a *Apache) Plan(ctx context.Context, r installers.Request) (*installers.Plan, error) {
-	p, err := a.start(ctx, r)
+	p, err := a.start(ctx, r, true)
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +44,7 @@ type planner struct {
 	hosts []*conf.VirtualHost
 	have  map[string]bool // modules that are loaded now
 	uses  map[*conf.Directive]int
+	local []netip.Addr // addresses of this machine
 
 	edits    conf.Edits // of files that httpd reads
 	targets  []*site
@@ -69,7 +71,9 @@ type site struct {
 	names []string // of the request, each "*.x" also
 }
 
-func (a *Apache) start(ctx context.Context, r installers.Request) (*planner, error) {
+// start reads the configuration: with tls, as it is when mod_ssl is there. What
+// <IfModule mod_ssl.c> hides comes to light when that module is turned on.
+func (a *Apache) start(ctx context.Context, r installers.Request, tls bool) (*planner, error) {
 	if r.HTTPPort == 0 {
 		r.HTTPPort = 80
 	}
@@ -86,10 +90,9 @@ func (a *Apache) start(ctx context.Context, r installers.Request) (*planner, err
 	}
 	p := &planner{
 		Apache: a, r: r, env: env, set: set, have: set.Modules, twins: map[string]*twinFile{},
-		enabled: map[string]bool{}, redirs: map[*conf.VirtualHost]bool{}, plan: &installers.Plan{},
+		enabled: map[string]bool{}, redirs: map[*conf.VirtualHost]bool{}, plan: &installers.Plan{}, local: localAddresses(),
 	}
-	// What <IfModule mod_ssl.c> hides comes to light when the module is turned on.
-	if p.modules && !set.Modules["ssl_module"] {
+	if tls && p.modules && !set.Modules["ssl_module"] {
 		p.env.Modules = append(slices.Clone(env.Modules), "ssl_module", "socache_shmcb_module")
 		if p.set, err = set.WithEnv(&conf.Edits{}, p.env); err != nil {
 			return nil, err
@@ -235,7 +238,8 @@ func (p *planner) finish() (*installers.Plan, error) {
 		}
 	}
 	p.plan.Changes = ordered(append(p.late, p.plan.Changes...))
-	return p.plan, p.verify(next)
+	p.verify(next)
+	return p.plan, nil
 }
 
 // included reports whether a file is one of those that are included by name.

@@ -3,6 +3,7 @@ package apache
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -15,7 +16,7 @@ const maxWatched = 100
 
 // verify says where the certificate has to be shown, and where nothing may change. What
 // the configuration comes to is asked, not what was meant.
-func (p *planner) verify(next *conf.Set) error {
+func (p *planner) verify(next *conf.Set) {
 	p.hosts, p.set = next.Hosts(), next
 	mine := map[string]bool{}
 	for _, s := range p.targets {
@@ -30,7 +31,7 @@ func (p *planner) verify(next *conf.Set) error {
 			}
 			addrs := p.addresses(s)
 			if len(addrs) == 0 {
-				return fmt.Errorf("plan for Apache: nothing listens at the addresses of the virtual host in %s; add a Listen", s.path)
+				p.plan.Warnings = append(p.plan.Warnings, fmt.Sprintf("%s: Apache does not listen on an address of this machine for the virtual host in %s; whether it shows the certificate cannot be seen from here", shown, s.path))
 			}
 			for _, addr := range addrs {
 				mine[addr+" "+shown] = true
@@ -52,7 +53,6 @@ func (p *planner) verify(next *conf.Set) error {
 			}
 		}
 	}
-	return nil
 }
 
 // addresses are where a site answers.
@@ -90,12 +90,27 @@ func (p *planner) hostAddresses(v *conf.VirtualHost, port uint16) []string {
 				continue
 			}
 			addr := net.JoinHostPort(strings.Trim(at, "[]"), l.Port)
+			if ip, err := netip.ParseAddr(strings.Trim(at, "[]")); err == nil && !slices.Contains(p.local, ip) && !ip.IsLoopback() {
+				continue // nothing can arrive there, as on the other one of two machines
+			}
 			if at == "" {
 				addr = "*:" + l.Port
 			}
 			if !slices.Contains(out, addr) {
 				out = append(out, addr)
 			}
+		}
+	}
+	return out
+}
+
+// localAddresses are those of this machine.
+func localAddresses() []netip.Addr {
+	var out []netip.Addr
+	addrs, _ := net.InterfaceAddrs() // none can be asked then
+	for _, a := range addrs {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, prefix.Addr())
 		}
 	}
 	return out
