@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"edge"
 	"edge/internal/admin"
 	"edge/internal/certbotcli"
+	"edge/internal/config"
 	"edge/internal/display"
 	"edge/internal/edgetest"
 )
@@ -123,6 +125,13 @@ func TestDeliverFromTheDoor(t *testing.T) {
 		}
 		if out := d.deliver(exitOK, "verify"); strings.Count(out, "unverified") != 2 {
 			t.Errorf("run %d: %s", n, out)
+		}
+		told := map[string][sha256.Size]byte{}
+		for _, want := range []int{1, 0} { // a change is told of once
+			r.door.spoolChanged(told)
+			if names, err := takeSpool(spool); err != nil || len(names) != want {
+				t.Errorf("run %d: the door names %q, want %d (%v)", n, names, want, err)
+			}
 		}
 		r.stop()
 		// The next door obtains another one.
@@ -269,6 +278,20 @@ func TestSpool(t *testing.T) {
 	}
 	if names, err := takeSpool(spool); err != nil || len(names) != maxSpool {
 		t.Errorf("%d names %v", len(names), err)
+	}
+}
+
+// The spool has hosts of the door. A lineage of the same name is not the door's to have
+// delivered.
+func TestSpooledItems(t *testing.T) {
+	to := []config.Deliver{{Exec: &config.Exec{Command: []string{"x"}}}}
+	cfg := &config.Config{
+		Certificates: []config.Certificate{{Name: "lineage.example.test", Hosts: []string{"a.example.test"}, Deliver: to}},
+		Sites:        []config.Site{{Hosts: []string{"site.example.test", "www.example.test"}, Deliver: to}, {Hosts: []string{"plain.example.test"}}},
+	}
+	got := spooledItems(cfg, []string{"lineage.example.test", "plain.example.test", "site.example.test", "a.example.test"}, slog.New(slog.DiscardHandler))
+	if len(got) != 1 || !got["site.example.test"] {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -238,5 +239,39 @@ func TestInterrupted(t *testing.T) {
 	}
 	if res := e.Known(it); res.State != Unverified || res.SHA256 == "" {
 		t.Errorf("%+v", res)
+	}
+}
+
+// watchful is a target that looks at the record while it puts.
+type watchful struct {
+	nowhere
+	seen *string
+	path *string
+}
+
+func (w watchful) Put(context.Context, *Material, json.RawMessage) (Change, error) {
+	b, err := os.ReadFile(*w.path)
+	*w.seen = string(b)
+	return Change{}, err
+}
+
+// Before anything is changed, the record says so: a process that dies then leaves word.
+func TestBegunIsRecorded(t *testing.T) {
+	e := &Engine{Dir: t.TempDir(), Now: time.Now}
+	m, err := NewMaterial("a", chain(t, "a.test"), nil, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen, path string
+	it := Item{Name: "a", Target: watchful{seen: &seen, path: &path}}
+	path = e.recordPath(&it)
+	if res := e.Apply(t.Context(), it, m); res.State != Unverified {
+		t.Fatalf("%+v", res)
+	}
+	if !strings.Contains(seen, `"begun": "`+hex.EncodeToString(m.Leaf[:])) {
+		t.Errorf("while it was put: %s", seen)
+	}
+	if after, err := os.ReadFile(path); err != nil || strings.Contains(string(after), "begun") {
+		t.Errorf("afterwards: %s %v", after, err)
 	}
 }

@@ -88,7 +88,7 @@ func TestEveryStepFails(t *testing.T) {
 // The same for the first delivery, over files of somebody else: until it is done, what
 // was there can be had back.
 func TestEveryStepFailsAtFirst(t *testing.T) {
-	for n := 1; ; n++ {
+	for n := 1; ; n += stride() {
 		r := newRig(t)
 		o := r.options()
 		theirs, err := delivery.NewMaterial("mail", edgetest.NewChain(t, time.Now().Add(time.Hour), "mail.example.org"), nil, time.Now())

@@ -316,7 +316,7 @@ func TestSharedFolder(t *testing.T) {
 func TestFolderOfOthers(t *testing.T) {
 	r := newRig(t)
 	base := filepath.Join(r.dir, "base")
-	for _, d := range []string{"base", "base/open", "base/open/in", "base/group", "base/good", "base/theirs"} {
+	for _, d := range []string{"base", "base/open", "base/open/in", "base/group", "base/good", "base/theirs", "base/sticky", "base/sticky/mine"} {
 		if err := os.Mkdir(filepath.Join(r.dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -329,6 +329,7 @@ func TestFolderOfOthers(t *testing.T) {
 	}
 	must(os.Chmod(base+"/open", 0o777))
 	must(os.Chmod(base+"/group", 0o775))
+	must(os.Chmod(base+"/sticky", 0o777|fs.ModeSticky))
 	must(os.Symlink(base+"/open/in", base+"/link"))
 	must(os.Symlink("good", base+"/goodlink"))
 	must(os.Symlink("loop", base+"/loop"))
@@ -336,6 +337,7 @@ func TestFolderOfOthers(t *testing.T) {
 	cases := map[string]string{
 		"open": "can be written by others", "open/in": "can be written by others", "group": "can be written by others",
 		"link": "can be written by others", "link/x": "can be written by others", "loop": "too many", "file": "not a folder", "good": "", "goodlink/new/deep": "",
+		"sticky": "can be written by others", "sticky/mine": "",
 	}
 	if os.Geteuid() == 0 {
 		must(os.Chown(base+"/theirs", 4321, 4321))
