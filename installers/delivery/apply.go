@@ -36,7 +36,6 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 		r.Failures++
 		r.Error = err.Error()
 		r.Attempt = now
-		e.log().Error("delivery failed", "lineage", it.Name, "target", it.Target.Kind()+" "+it.Target.Where(), "error", err, "failures", r.Failures)
 	default:
 		r.Failures, r.Error = 0, ""
 		if changed {
