@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,19 +42,17 @@ func (a *Apache) Test(ctx context.Context) error {
 // while it reads, as it does when SSLStaplingCache has gone (mod_ssl keeps half of it
 // over a restart), is started again.
 func (a *Apache) Activate(ctx context.Context) error {
-	master, known := a.master(ctx)
-	if known && master == 0 {
+	master, file := a.master(ctx)
+	if master == 0 && file != "" {
 		return a.control(ctx, "start")
 	}
+	before, _ := os.Stat(file) // nil where it is not known
 	err := a.control(ctx, "graceful")
 	if err != nil && a.alternative != "" {
 		err = a.control(ctx, a.alternative)
 	}
-	if err != nil || master == 0 {
+	if err != nil || master == 0 || goesOn(ctx, master, file, before) {
 		return err
-	}
-	if goesOn(ctx, master) {
-		return nil
 	}
 	gone(ctx, master)
 	return a.control(ctx, "start")
@@ -69,16 +66,14 @@ func (a *Apache) control(ctx context.Context, verb string) error {
 }
 
 const (
-	restartTime = time.Second
+	restartTime = 5 * time.Second
 	reapTime    = 10 * time.Second
 	restartStep = 10 * time.Millisecond
 )
 
-// goesOn waits until a master that was just signalled has new workers, which it gets when
-// it has read its configuration, and reports false when it ends instead. Both take
-// milliseconds.
-func goesOn(ctx context.Context, master int) bool {
-	before := children(master)
+// goesOn waits until a master that was signalled has read its configuration, which is
+// when it writes its pid file anew, and reports false when it ends instead.
+func goesOn(ctx context.Context, master int, file string, before os.FileInfo) bool {
 	ctx, cancel := context.WithTimeout(ctx, restartTime)
 	defer cancel()
 	tick := time.NewTicker(restartStep)
@@ -87,7 +82,8 @@ func goesOn(ctx context.Context, master int) bool {
 		if !isHTTPD(master) {
 			return false
 		}
-		if slices.ContainsFunc(children(master), func(pid string) bool { return !slices.Contains(before, pid) }) {
+		now, err := os.Stat(file)
+		if err == nil && before != nil && (!os.SameFile(now, before) || !now.ModTime().Equal(before.ModTime())) {
 			return true
 		}
 		select {
@@ -113,15 +109,6 @@ func gone(ctx context.Context, pid int) {
 	}
 }
 
-// children are the processes that a process has started.
-func children(pid int) []string {
-	list, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
-	if err != nil {
-		return nil // a kernel without that list: the whole time is waited for
-	}
-	return strings.Fields(string(list))
-}
-
 // isHTTPD reports whether a process runs and is an httpd.
 func isHTTPD(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -135,30 +122,29 @@ func isHTTPD(pid int) bool {
 
 // master is the process of the pid file, 0 where there is none. Where the configuration
 // does not say which file that is, it is not known.
-func (a *Apache) master(ctx context.Context) (pid int, known bool) {
+func (a *Apache) master(ctx context.Context) (pid int, file string) {
 	set, err := a.load(ctx)
 	if err != nil {
-		return 0, false
+		return 0, ""
 	}
-	path := ""
 	for _, d := range set.Root.All("PidFile") {
 		if len(d.Values) > 0 {
-			path = d.Values[0]
+			file = d.Values[0]
 		}
 	}
-	if path == "" {
-		return 0, false
+	if file == "" {
+		return 0, ""
 	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(a.serverRoot, path)
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(a.serverRoot, file)
 	}
-	raw, err := os.ReadFile(path)
+	raw, err := os.ReadFile(file)
 	if err != nil {
-		return 0, true
+		return 0, file
 	}
 	pid, err = strconv.Atoi(strings.TrimSpace(string(raw)))
 	if err != nil || pid < 1 || !isHTTPD(pid) {
-		return 0, true
+		return 0, file
 	}
-	return pid, true
+	return pid, file
 }

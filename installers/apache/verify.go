@@ -35,7 +35,12 @@ func (p *planner) verify(next *conf.Set) {
 			}
 			for _, addr := range addrs {
 				mine[addr+" "+shown] = true
-				p.plan.Serves = append(p.plan.Serves, installers.Endpoint{Addr: addr, Name: shown})
+				e := installers.Endpoint{Addr: addr, Name: shown}
+				if p.r.Deploy {
+					p.plan.Serves = append(p.plan.Serves, e)
+				} else {
+					p.plan.Watch = append(p.plan.Watch, e)
+				}
 			}
 		}
 	}
