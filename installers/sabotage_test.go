@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -303,4 +304,25 @@ func TestRedirectChecked(t *testing.T) {
 	check.WantLocationPrefix = "https://other.test/"
 	b.plan = &Plan{Checks: []HTTPCheck{check}}
 	b.failsAt(t, t.Context(), Verify, Untouched, `it leads to "https://a.test/x", not to https://other.test/`)
+}
+
+// What the file system says is explained, and the first file is back.
+func TestFileSystemRefuses(t *testing.T) {
+	t.Parallel()
+	for errno, says := range map[syscall.Errno]string{
+		syscall.EROFS: "mounted read-only", syscall.EBUSY: "a mount of its own", syscall.EACCES: "run as root", syscall.ENOSPC: "make room", syscall.EDQUOT: "quota",
+	} {
+		b := setUp(t)
+		b.plan.Changes = append(b.plan.Changes, b.rewrite("sites/b", "b.test is gone\n"))
+		b.runner.Durable.Before = func(step durable.Step, path string) error {
+			if step == durable.Rename && path == b.dir+"/sites/b" {
+				return errno
+			}
+			return nil
+		}
+		e := b.failsAt(t, t.Context(), Stage, Undone, "/sites/b: "+errno.Error()+"; ", says)
+		if !errors.Is(e, errno) || b.reloads != 0 {
+			t.Errorf("%v; %d reloads", e, b.reloads)
+		}
+	}
 }
