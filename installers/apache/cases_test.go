@@ -18,7 +18,7 @@ func withSSL(t *testing.T, sites map[string]string) *server {
 	t.Helper()
 	s := debianTree(t, sites)
 	files := map[string]string{}
-	for _, m := range []string{"ssl", "socache_shmcb", "rewrite", "headers"} {
+	for _, m := range []string{"ssl", "socache_shmcb", "rewrite", "headers", "macro"} {
 		files["mods-enabled/"+m+".load"] = "-> ../mods-available/" + m + ".load"
 	}
 	write(t, s.root, files)
@@ -58,8 +58,8 @@ func TestFiles(t *testing.T) {
 		enhance installers.Enhancements
 		want    map[string]string // below sites-available
 	}{
-		{"in place, layout kept", map[string]string{"a.conf": "<VirtualHost *:443>\n\tServerName  a.test\n\tSSLEngine on\n\tSSLCertificateFile \"/old/cert\"\n\tSSLCertificateFile   /old/two # x\n\tSSLCertificateKeyFile\t'/old/key'\n\tSSLCertificateChainFile /old/chain\n  # end\n</VirtualHost>"}, []string{"a.test"}, installers.Enhancements{},
-			map[string]string{"a.conf": "<VirtualHost *:443>\n\tServerName  a.test\n\tSSLEngine on\n\tSSLCertificateFile   /live/x/fullchain.pem # x\n\tSSLCertificateKeyFile\t/live/x/privkey.pem\n  # end\nInclude OPTIONS\n</VirtualHost>"}},
+		{"in place, layout kept", map[string]string{"a.conf": "<VirtualHost *:443>\n\tServerName  a.test\n\tSSLEngine on\n\tSSLCertificateFile \"/old/cert\"\n\tSSLCertificateFile   /old/two\n\tSSLCertificateKeyFile\t'/old/key'\n\tSSLCertificateChainFile /old/chain\n  # end\n</VirtualHost>"}, []string{"a.test"}, installers.Enhancements{},
+			map[string]string{"a.conf": "<VirtualHost *:443>\n\tServerName  a.test\n\tSSLEngine on\n\tSSLCertificateFile   /live/x/fullchain.pem\n\tSSLCertificateKeyFile\t/live/x/privkey.pem\n  # end\nInclude OPTIONS\n</VirtualHost>"}},
 		{"in a condition, CRLF", map[string]string{"a.conf": "<VirtualHost *:443>\r\nServerName a.test\r\n<IfModule mod_ssl.c>\r\nSSLCertificateFile /old\r\nSSLCertificateKeyFile /old\r\n</IfModule>\r\nInclude OPTIONS\r\n</VirtualHost>\r\n"}, []string{"a.test"}, installers.Enhancements{},
 			map[string]string{"a.conf": "<VirtualHost *:443>\r\nServerName a.test\r\n<IfModule mod_ssl.c>\r\nSSLCertificateFile /live/x/fullchain.pem\r\nSSLCertificateKeyFile /live/x/privkey.pem\r\n</IfModule>\r\nInclude OPTIONS\r\n</VirtualHost>\r\n"}},
 		{"what others read as well stays", map[string]string{"a.conf": "<VirtualHost *:443>\nServerName a.test\nInclude ROOT/snippet\n</VirtualHost>\n<VirtualHost *:443>\nServerName b.test\nInclude ROOT/snippet\n</VirtualHost>\n"}, []string{"a.test"}, installers.Enhancements{},

@@ -69,3 +69,23 @@ func TestDetect(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What httpd sees and we do not, or the other way round, is noticed.
+func TestCrosscheck(t *testing.T) {
+	ctx := context.Background()
+	s := debianTree(t, map[string]string{"a.conf": "<VirtualHost *:80>\nServerName a.test\n</VirtualHost>\n"}).detect(t)
+	set, err := s.load(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.crosscheck(ctx, set); err != nil {
+		t.Error(err)
+	}
+	write(t, s.root, map[string]string{"sites-available/a.conf": "\n<VirtualHost *:80>\nServerName a.test\n</VirtualHost>\n"})
+	err = s.crosscheck(ctx, set)
+	for _, want := range []string{s.root + "/sites-available/a.conf:1 is not one of Apache's", s.root + "/sites-available/a.conf:2 is one of Apache's"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

@@ -88,6 +88,9 @@ func (a *Apache) start(ctx context.Context, r installers.Request, tls bool) (*pl
 	if err != nil {
 		return nil, err
 	}
+	if err := a.crosscheck(ctx, set); err != nil {
+		return nil, err
+	}
 	p := &planner{
 		Apache: a, r: r, env: env, set: set, have: set.Modules, twins: map[string]*twinFile{},
 		enabled: map[string]bool{}, redirs: map[*conf.VirtualHost]bool{}, plan: &installers.Plan{}, local: localAddresses(),

@@ -10,7 +10,10 @@ import (
 	"time"
 )
 
-const maxSaid = 256 << 10 // bytes
+const (
+	maxSaid = 8 << 20  // bytes; a list of ten thousand virtual hosts needs two of them
+	maxTold = 16 << 10 // bytes of it in an error
+)
 
 // environment is what programs get: nothing of ours, since a server that they start
 // keeps it. Debian's tools find another root than /etc/apache2 by it.
@@ -44,7 +47,9 @@ func (a *Apache) run(ctx context.Context, argv ...string) (string, error) {
 	}
 	said := strings.ToValidUTF8(string(out.text), "\uFFFD")
 	if err != nil {
-		err = fmt.Errorf("%s: %w:\n%s", strings.Join(argv, " "), err, strings.TrimSpace(said))
+		told := strings.TrimSpace(said)
+		told = told[:min(len(told), maxTold)]
+		err = fmt.Errorf("%s: %w:\n%s", strings.Join(argv, " "), err, strings.ToValidUTF8(told, ""))
 	}
 	return said, err
 }
