@@ -41,7 +41,7 @@ func stride() int {
 	if os.Getenv("EDGE_SOAK") != "" {
 		return 1
 	}
-	return 4
+	return 6
 }
 
 // pairOf is what a server that starts now would find.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"edge"
 )
 
 // deliveries looks at all targets of a configuration: what two of them write would be
@@ -170,7 +172,8 @@ func (d *deliveries) files(path string, f *Files, names []string) {
 			l.bad(path+".dir", "write an absolute path, without . and ..", "%q is not the path of a folder", shown(dir))
 			return
 		}
-		if !d.once(path, dir+"\x00"+n, "this folder has the certificate of "+n) {
+		// Their versions lie in a folder of that name.
+		if !d.once(path, dir+"\x00"+edge.FileName(n), "this folder has the certificate of "+n) {
 			return
 		}
 		for _, part := range slices.Sorted(maps.Keys(at)) {
