@@ -78,7 +78,7 @@ func TestHooksOfADeletedLineageAreNotOwed(t *testing.T) {
 	}
 	nothingOwed(t, tree)
 
-	tree, l = owes(t)
+	tree, _ = owes(t)
 	if err := os.Remove(tree.ConfPath(owedName)); err != nil { // as a person does
 		t.Fatal(err)
 	}
