@@ -57,7 +57,7 @@ func TestAnswersEverywhere(t *testing.T) {
 		// A block for redirects, and one that lets nobody in.
 		"redirects": "server { listen HTTP; server_name one.test; return 301 https://$host$request_uri; }\nserver { listen 127.0.0.2:HTTP; server_name one.test; deny all; auth_basic x; auth_basic_user_file /none; limit_except GET { deny all; } }\n",
 		// Only nginx knows whether the expression matches.
-		"regular expression": "server { listen HTTP; server_name ~^(?>one)\\.(?<=.)test$; return 404; }\nserver { listen HTTP; server_name *.test; return 405; }\n",
+		"regular expression": "server { listen HTTP; server_name ~^(?>one)\\.(?<=.)test$; return 406; }\nserver { listen HTTP; server_name ~^one; return 405; }\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,6 +70,9 @@ func TestAnswersEverywhere(t *testing.T) {
 			batch := http01("one.test", "new.test")
 			if err := a.Present(t.Context(), batch); err != nil {
 				t.Fatal(err)
+			}
+			if status, _, _ := get(t, fmt.Sprintf("127.0.0.1:%d", http), "one.test", "/"); name == "regular expression" && status != 406 {
+				t.Errorf("visitors get %d", status)
 			}
 			asked := 0
 			for _, host := range []string{"127.0.0.1", "127.0.0.2", "127.0.0.3", "[::1]"} {

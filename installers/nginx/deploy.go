@@ -50,9 +50,8 @@ func (p *planner) listens(s *conf.Server, text *lines) error {
 // twin is an address to listen on with TLS. The host is as nginx takes it, empty for any
 // of IPv4.
 type twin struct {
-	host     string
-	addr     netip.Addr // the zero value for a name
-	ipv6only string     // that of the plain socket
+	host string
+	addr netip.Addr // the zero value for a name
 }
 
 func (t twin) text(port uint16) string {
@@ -76,7 +75,7 @@ func (p *planner) twins(s *conf.Server) []twin {
 		if p.http < l.Port || p.http > l.LastPort {
 			continue
 		}
-		switch t := (twin{host: l.Host, addr: l.Addr, ipv6only: l.IPv6Only}); {
+		switch t := (twin{host: l.Host, addr: l.Addr}); {
 		case is6:
 			t.host = l.Text[:strings.IndexByte(l.Text, ']')+1]
 			v6 = append(v6, t)
@@ -125,7 +124,6 @@ func ipv6only(h *conf.HTTP, t twin, port uint16) string {
 	if !t.addr.IsValid() || !t.addr.Is6() {
 		return ""
 	}
-	off := t.ipv6only == "off"
 	for _, s := range h.Servers {
 		for _, l := range s.Listens {
 			if l.Addr != t.addr || l.QUIC {
@@ -136,7 +134,7 @@ func ipv6only(h *conf.HTTP, t twin, port uint16) string {
 			}
 		}
 	}
-	if off || dualStack(h, t) {
+	if dualStack(h, t) {
 		return "ipv6only=off"
 	}
 	return "ipv6only=on"
@@ -147,8 +145,7 @@ func setsOptions(param string) bool {
 	return !repeatable(param) && param != "default" && param != "default_server"
 }
 
-// dualStack says whether the plain socket beside which a listen is put takes IPv4, by the
-// word of another block.
+// dualStack says whether a plain socket of the same address takes IPv4 as well.
 func dualStack(h *conf.HTTP, t twin) bool {
 	for _, socket := range h.Sockets {
 		if socket.Addr.Addr() == t.addr && !socket.QUIC && !socket.IPv6Only && !socket.TLS() {

@@ -73,9 +73,7 @@ func TestDetectRunning(t *testing.T) {
 	if m, ok := n.running(); !ok || m.pid != pid {
 		t.Errorf("%+v %v", m, ok)
 	}
-	if len(workers(master{pid: pid})) == 0 {
-		t.Error("no workers")
-	}
+	wait(t, "it has workers", func() bool { return len(workers(master{pid: pid})) > 0 })
 	file := filepath.Join(l.dir, "work/nginx.pid")
 	write(t, file, "1\n") // as after a boot: the number is that of another
 	if m, ok := n.running(); !ok || m.pid != pid {
@@ -129,10 +127,11 @@ func TestStart(t *testing.T) {
 	if err := n.Activate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	m, ok := n.running()
-	if !ok {
-		t.Fatal("it does not run")
-	}
+	var m master
+	wait(t, "it runs", func() (ok bool) { // it has a title a moment later
+		m, ok = n.running()
+		return ok
+	})
 	if env := read(t, filepath.Join("/proc", itoa(m.pid), "environ")); strings.Contains(env, "SECRET") {
 		t.Errorf("its environment is %q", env)
 	}
