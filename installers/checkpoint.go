@@ -91,10 +91,8 @@ func (t *Runner) save(r *record, c Change, dir string) error {
 			return err
 		}
 	}
+	// Should it not be what the plan was made for any more, Stage finds that.
 	content, was, err := readFile(c.Path)
-	if err == nil && !bytes.Equal(content, c.Old) {
-		err = &staleError{c.Path}
-	}
 	if err != nil {
 		return err
 	}

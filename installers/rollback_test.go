@@ -91,6 +91,17 @@ func TestRollbackOfWhatIsAsItWas(t *testing.T) {
 	before, old := snapshot(t, b.dir, true), read(t, b.dir+"/sites/b")
 	b.install(t, "one", b.rewrite("sites/b", old+"# one\n"))
 	write(t, b.dir+"/sites/b", old, 0o600)
+	write(t, b.dir+"/sites/z", "rubbish\n", 0o644)
+	byHand := snapshot(t, b.dir, true)
+	if _, err := b.runner.Rollback(t.Context(), 1, b.find, false); err == nil {
+		t.Error("the server took it")
+	}
+	if now := snapshot(t, b.dir, true); now != byHand {
+		t.Errorf("not as it was by hand:\n%s", diff.Unified("before", "now", byHand, now))
+	}
+	if err := os.Remove(b.dir + "/sites/z"); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := b.runner.Rollback(t.Context(), 1, b.find, false); err != nil {
 		t.Fatal(err)
 	}

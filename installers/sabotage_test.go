@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -155,6 +156,41 @@ func TestEditedMeanwhile(t *testing.T) {
 	kept, err := os.ReadDir(b.runner.Work + "/EDGE_KEPT")
 	if err != nil || len(kept) != 1 || read(t, b.runner.Work+"/EDGE_KEPT/"+kept[0].Name()) != edited {
 		t.Errorf("kept: %v, %v; %v", kept, err, e)
+	}
+}
+
+// What somebody does to new files, links and folders meanwhile is not lost either.
+func TestNewThingsEditedMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	b.ignoreReload = true
+	b.plan.Changes = append(b.plan.Changes,
+		Change{Path: b.dir + "/sites/l", Op: Symlink, Target: "a"},
+		Change{Path: b.dir + "/sites/n", Op: Create, New: []byte("# n\n"), Mode: 0o644},
+		Change{Path: b.dir + "/extra", Op: Mkdir, Mode: 0o755})
+	b.onReload = func() {
+		if b.reloads == 1 {
+			write(t, b.dir+"/sites/n", "# edited\n", 0o644)
+			write(t, b.dir+"/extra/theirs", "x", 0o644)
+			if err := errors.Join(os.Remove(b.dir+"/sites/l"), os.Symlink("b", b.dir+"/sites/l")); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	_, err := b.runner.Apply(t.Context(), b, b.plan, b.request)
+	failed, ok := errors.AsType[*StepError](err)
+	if !ok || failed.State != Undone || len(failed.Notes) != 3 {
+		t.Fatalf("%v", err)
+	}
+	if target, err := os.Readlink(b.dir + "/sites/l"); err != nil || target != "b" {
+		t.Errorf("their link: %q, %v", target, err)
+	}
+	kept, err := filepath.Glob(b.runner.Work + "/EDGE_KEPT/n-*")
+	if err != nil || len(kept) != 1 || read(t, kept[0]) != "# edited\n" || read(t, b.dir+"/extra/theirs") != "x" {
+		t.Errorf("kept: %q, %v", kept, err)
+	}
+	if _, err := os.Lstat(b.dir + "/sites/n"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the new file: %v", err)
 	}
 }
 
