@@ -225,6 +225,26 @@ func TestUndo(t *testing.T) {
 	}
 }
 
+// A change of layout and names that does not work leaves the old names, and none of the
+// new.
+func TestUndoOfNewNames(t *testing.T) {
+	r := newRig(t)
+	o := r.options()
+	m := r.material()
+	r.apply(r.item(o), m, delivery.Unverified)
+	o.Layout, o.Names, o.Mode = KeyFirst, map[Part]string{File: "all.pem"}, 0o600
+	it := r.item(o)
+	it.Reload = []string{"/bin/false"}
+	r.apply(it, m, delivery.Failed)
+	holds(t, o.Dir, "cert.pem", "chain.pem", "fullchain.pem", "privkey.pem")
+	if pairOf(t, o.Dir) != string(m.FullChainPEM) || mode(t, o.Dir+"/privkey.pem") != 0o640 {
+		t.Error("not as it was")
+	}
+	it.Reload = nil
+	r.apply(it, m, delivery.Unverified)
+	holds(t, o.Dir, "all.pem")
+}
+
 // Where the version before is gone, the new one stays, and the next run goes on.
 func TestNothingToGoBackTo(t *testing.T) {
 	r := newRig(t)
