@@ -114,6 +114,13 @@ as it should be. The metrics are brought up to date.`,
 }
 
 func (f *deliverFlags) add(cmd *cobra.Command) {
+	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		cfg, err := config.Load(f.config)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return deliverNames(cfg), cobra.ShellCompDirectiveNoFileComp
+	}
 	configFlag(cmd, &f.config)
 	outputFlag(cmd, &f.output)
 	cmd.Flags().StringVar(&f.state, "state-dir", deliverState, "`folder` of the records")
