@@ -319,6 +319,7 @@ func TestCommandFails(t *testing.T) {
 	b.plan.Commands = []Command{
 		{Do: []string{"touch", b.dir + "/first"}, Undo: []string{"rm", b.dir + "/first"}},
 		{Do: []string{"sh", "-c", "echo it is broken >&2; exit 3"}},
+		{Do: []string{"true"}, Undo: []string{"false"}}, // never comes to that
 	}
 	b.failsAt(t, t.Context(), Stage, Undone, "exit status 3:\nit is broken")
 }
