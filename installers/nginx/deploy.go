@@ -40,7 +40,7 @@ func (p *planner) deploy(j *job, e *conf.Edits, text *lines) error {
 // listens adds a TLS listen beside each plain one.
 func (p *planner) listens(s *conf.Server, text *lines) error {
 	for _, l := range p.twins(s) {
-		if err := p.listen(s, l, text); err != nil {
+		if err := p.listen(l, text); err != nil {
 			return err
 		}
 	}
@@ -97,12 +97,7 @@ func (p *planner) twins(s *conf.Server) []twin {
 	return append(v6, v4...)
 }
 
-func (p *planner) listen(s *conf.Server, t twin, text *lines) error {
-	for _, l := range s.Listens {
-		if l.Host == t.host && l.Addr == t.addr && l.Port <= p.https && p.https <= l.LastPort {
-			return fmt.Errorf("%s: the server block listens on %s for plain HTTP, where TLS is to be; add ssl to it, or choose another port with --https-port", s.Directive.Place(), l.Text)
-		}
-	}
+func (p *planner) listen(t twin, text *lines) error {
 	for _, socket := range p.site.http.Sockets {
 		if socket.Addr == netip.AddrPortFrom(t.addr, p.https) && socket.Host == "" && socket.Unix == "" && !socket.QUIC && !socket.TLS() {
 			return fmt.Errorf("%s: the server block speaks plain HTTP on %s, where TLS is to be; choose another port with --https-port", socket.Servers[0].Directive.Place(), socket)

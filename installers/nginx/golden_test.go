@@ -44,6 +44,10 @@ func TestGoldenInstall(t *testing.T) {
 			if again := l.plan(t, r); !again.Empty() {
 				t.Errorf("a second plan: %+v", again.Changes)
 			}
+			write(t, l.root+"/nginx.conf", want)
+			if again := l.plan(t, r); !again.Empty() {
+				t.Errorf("where certbot was: %s", again.Changes[0].New)
+			}
 		})
 	}
 }

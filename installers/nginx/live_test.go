@@ -87,7 +87,7 @@ func TestInstallLive(t *testing.T) {
 
 func TestChallengesLive(t *testing.T) {
 	t.Parallel()
-	l, http, https := newTwo(t, map[string]string{"sites/closed": "server { listen HTTP; server_name closed.test; return 444; }\n"})
+	l, http, https := newTwo(t, map[string]string{"sites/closed": "server { listen HTTP; server_name closed.test; return 444; }\n", "sites/size": "server_names_hash_bucket_size 64;\n"})
 	l.start(t)
 	before := snapshot(t, l.root)
 	le := snapshot(t, l.dir+"/le")
@@ -97,6 +97,9 @@ func TestChallengesLive(t *testing.T) {
 	sni := edge.Answer{Type: edge.TLSSNI01, Identifier: edge.Identifier{Type: edge.DNS, Value: "one.test"}, Token: "sni", KeyAuth: "sni.thumb"}
 	if err := a.Present(t.Context(), append(batch, sni)); err != nil {
 		t.Fatal(err)
+	}
+	if got := read(t, l.root+"/sites/size"); got != "server_names_hash_bucket_size 128;\n" {
+		t.Errorf("the size of buckets: %s", got)
 	}
 	for _, answer := range batch {
 		for _, host := range []string{"127.0.0.1", "[::1]"} {
