@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -62,6 +63,13 @@ func TestMaterial(t *testing.T) {
 	} {
 		if _, err := NewMaterial("a", c.b, c.hosts, c.at); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	// Programs are told what was wanted, whatever else the leaf has.
+	odd := chain(t, "a.test", "-rf", "b c", "$(id)", "x\ny", "under_score.test", "192.0.2.7")
+	for want, hosts := range map[string][]string{"[a.test under_score.test 192.0.2.7]": nil, "[a.test]": {"a.test"}} {
+		if m, err := NewMaterial("a", odd, hosts, now); err != nil || fmt.Sprint(m.Hosts) != want {
+			t.Errorf("%q, want %s (%v)", m.Hosts, want, err)
 		}
 	}
 	// What is between blocks does not get through.

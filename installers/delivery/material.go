@@ -17,7 +17,10 @@ import (
 
 // Material is a certificate that is fit for delivery: NewMaterial has looked at it.
 type Material struct {
-	Name  string              // of the lineage, or the host of a site
+	Name string // of the lineage, or the host of a site
+	// Hosts are the names that programs are told and servers are asked for: those that
+	// were wanted, or, where nothing was said, those of the leaf.
+	Hosts []string
 	Certs []*x509.Certificate // leaf first
 	Key   crypto.Signer
 	// Certificates and key in PEM form, with nothing around the blocks.
@@ -35,7 +38,8 @@ const (
 
 // NewMaterial takes what came from the tree or the admin socket apart and checks it:
 // the key is the leaf's, the chain is in order, the dates are right now, and the leaf
-// is for every host.
+// is for every host. Other names that it has mean nothing then: they could have been
+// chosen to mislead a program. No hosts: those of the leaf.
 func NewMaterial(name string, b edge.Bundle, hosts []string, now time.Time) (*Material, error) {
 	m, err := parse(name, b)
 	if err == nil {
@@ -124,8 +128,11 @@ func (m *Material) check(hosts []string, now time.Time) error {
 	}
 	for _, h := range hosts {
 		if !covers(leaf, h) {
-			return fmt.Errorf("it is not for %s but for %s", h, strings.Join(Hosts(leaf), ", "))
+			return fmt.Errorf("it is not for %s but for %s", h, strings.Join(named(leaf), ", "))
 		}
+	}
+	if m.Hosts = hosts; hosts == nil {
+		m.Hosts = named(leaf)
 	}
 	return nil
 }
@@ -143,13 +150,22 @@ func covers(leaf *x509.Certificate, host string) bool {
 	return leaf.VerifyHostname(host) == nil
 }
 
-// Hosts are what a leaf is for: DNS names, then addresses.
-func Hosts(leaf *x509.Certificate) []string {
-	hosts := append([]string(nil), leaf.DNSNames...)
-	for _, ip := range leaf.IPAddresses {
-		hosts = append(hosts, ip.String())
+// named are the names of a leaf, DNS names first, then addresses. A name that could be
+// an option, or more than one word, is left out: no client asks for it.
+func named(leaf *x509.Certificate) []string {
+	var names []string
+	for _, n := range leaf.DNSNames {
+		plain := func(c rune) bool {
+			return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-._*", c)
+		}
+		if n != "" && n[0] != '-' && !strings.ContainsFunc(n, func(c rune) bool { return !plain(c) }) {
+			names = append(names, n)
+		}
 	}
-	return hosts
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
 }
 
 // chainSum tells chains apart that have the same leaf.

@@ -23,7 +23,7 @@ const (
 // name at each endpoint.
 func checks(at []installers.Endpoint, m *Material) []installers.Endpoint {
 	var list []installers.Endpoint
-	hosts := Hosts(m.Certs[0])
+	hosts := m.Hosts
 	for _, e := range at {
 		for _, h := range hosts[:min(len(hosts), maxProbed)] {
 			if rest, wild := strings.CutPrefix(h, "*."); wild {

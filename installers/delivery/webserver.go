@@ -41,7 +41,7 @@ func (w *WebServer) request(m *Material) (installers.Request, error) {
 	}
 	file := func(kind string) string { return filepath.Join(m.Live, kind+".pem") }
 	return installers.Request{
-		Names:       Hosts(m.Certs[0]),
+		Names:       m.Hosts,
 		Certificate: installers.Certificate{Lineage: m.Name, Cert: file("cert"), Key: file("privkey"), Chain: file("chain"), FullChain: file("fullchain")},
 		Deploy:      true, HTTPPort: w.HTTPPort, HTTPSPort: w.HTTPSPort, ConfigDir: w.ConfigDir,
 	}, nil

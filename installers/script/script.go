@@ -81,7 +81,7 @@ func (t *Target) Plan(_ context.Context, m *delivery.Material) []string {
 // argv is the whole command line. Variables are set by env(1), so that what a message
 // shows can be tried in a shell as it is, but for quotes.
 func (t *Target) argv(m *delivery.Material) []string {
-	names := delivery.Hosts(m.Certs[0])
+	names := m.Hosts
 	if t.o.Style == Certbot {
 		return slices.Concat([]string{"env", "RENEWED_LINEAGE=" + m.Live, "RENEWED_DOMAINS=" + strings.Join(names, " ")}, t.o.Command)
 	}

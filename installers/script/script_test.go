@@ -134,3 +134,25 @@ func TestBadOptions(t *testing.T) {
 		t.Error("a certificate without a folder is handed over")
 	}
 }
+
+// The name that a program is told is the one that was wanted, whatever comes first in
+// the certificate.
+func TestNameOfTheHost(t *testing.T) {
+	b := edgetest.NewChain(t, time.Now().Add(time.Hour), "other.test", "site.test")
+	m, err := delivery.NewMaterial("site.test", b, []string{"site.test"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Live = "/live"
+	for style, want := range map[Style]string{
+		ACMESh: "run hook site.test /live/privkey.pem /live/cert.pem /live/chain.pem /live/fullchain.pem", Certbot: "run env RENEWED_LINEAGE=/live RENEWED_DOMAINS=site.test hook",
+	} {
+		target, err := New(Options{Command: []string{"hook"}, Style: style})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := target.Plan(t.Context(), m); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %q", style, got)
+		}
+	}
+}
