@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"edge/acmeglue"
 	"edge/internal/certbotcli"
@@ -147,6 +148,11 @@ func (s *Steward) tell(done Installed) {
 		s.o.Log.Warn(w)
 	}
 	for _, n := range done.Notes {
+		// certbot prints where certificates went, and has the rest in its log.
+		if s.o.AsCertbot && !strings.HasPrefix(n, "Successfully deployed ") {
+			s.o.Log.Info(n)
+			continue
+		}
 		s.notify("%s", n)
 	}
 }

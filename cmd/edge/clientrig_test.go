@@ -38,14 +38,14 @@ type tree struct {
 
 func newTree(t *testing.T, o edgetest.CAOptions) *tree {
 	t.Helper()
-	addrs := reserve(t, 2)
-	o.HTTPPort, o.TLSPort = edgetest.Port(addrs[0]), edgetest.Port(addrs[1])
+	plain, tls := wellKnown(t)
+	o.HTTPPort, o.TLSPort = edgetest.Port(plain), edgetest.Port(tls)
 	ca, err := edgetest.NewCA(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(ca.Close)
-	tr := &tree{t: t, root: t.TempDir(), ca: ca, http: addrs[0]}
+	tr := &tree{t: t, root: t.TempDir(), ca: ca, http: plain}
 	tr.write("ca.pem", string(ca.ServerRoots()), 0o644)
 	if err := os.Mkdir(filepath.Join(tr.root, "web"), 0o755); err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func TestNginxFolderIsLocked(t *testing.T) {
 func TestPersonPicksNamesOfNginx(t *testing.T) {
 	t.Parallel()
 	w := newNginxTree(t)
-	p := w.sit(slices.Concat([]string{"run", "--nginx", "--no-preflight", "--agree-tos", "-m", "a@example.org"}, w.serverFlags())...)
+	p := w.sit(slices.Concat([]string{"run", "--nginx", "--no-preflight", "--agree-tos", "-m", "a@example.org"}, w.flags)...)
 	p.sees("Which names would you like to activate HTTPS for?").sees("3: three.example.test").sees("(Enter 'c' to cancel): ").types("3\r")
 	p.sees("Successfully received certificate.").sees("You have successfully enabled HTTPS on https://three.example.test")
 	p.leaves(0)

@@ -148,7 +148,9 @@ func (p *planner) deploy(ctx context.Context) error {
 		if err := p.certificate(s); err != nil {
 			return err
 		}
-		p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Deploy the certificate for %s to %s", strings.Join(s.names, ", "), s.path))
+		for _, name := range s.names {
+			p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Successfully deployed certificate for %s to %s", name, s.path)) // certbot's words
+		}
 	}
 	return p.listen(fmt.Sprint(p.r.HTTPSPort), true)
 }
