@@ -185,6 +185,9 @@ func (w *answerer) choose(name string) error {
 			hosts = append(hosts, v)
 		}
 	}
+	if i := slices.IndexFunc(hosts, func(v *conf.VirtualHost) bool { return v.Made && v.Has(name) && onPort(v) }); i >= 0 && !found {
+		return fmt.Errorf("answer for %s: its virtual host is made by a macro at %s, and mod_macro is not supported; write it out", name, hosts[i].Where())
+	}
 	hosts = slices.DeleteFunc(hosts, func(v *conf.VirtualHost) bool { return v.Made })
 	if len(hosts) == 0 {
 		return certbots("Unable to find a virtual host listening on port %[1]d which is currently needed for Certbot to prove to the CA that you control your domain. Please add a virtual host for port %[1]d.", w.r.HTTPPort)

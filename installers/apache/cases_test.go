@@ -191,6 +191,60 @@ func TestOptionsFile(t *testing.T) {
 	}
 }
 
+// Before 2.4.8 the chain is a file of its own, and session tickets cannot be turned off
+// before 2.4.11.
+func TestOldVersion(t *testing.T) {
+	s := withSSL(t, map[string]string{"a.conf": "<VirtualHost *:443>\nServerName a.test\nSSLCertificateChainFile /old\n</VirtualHost>\n"})
+	s.version = "2.4.7"
+	r := s.request(lineage, "a.test")
+	got := s.result(s.plan(t, r))
+	want := "<VirtualHost *:443>\nServerName a.test\nSSLCertificateChainFile /live/x/chain.pem\nInclude " + s.dir + "/le/" + optionsName + "\nSSLCertificateFile /live/x/cert.pem\nSSLCertificateKeyFile /live/x/privkey.pem\n</VirtualHost>\n"
+	if got["apache2/sites-available/a.conf"] != want || got["le/"+optionsName] != oldOptions {
+		t.Errorf("%s", got["apache2/sites-available/a.conf"])
+	}
+	r.Certificate.Chain = ""
+	if _, err := s.Plan(context.Background(), r); err == nil || err.Error() != "--chain-path is required for your version of Apache" {
+		t.Error(err)
+	}
+	s.version = "2.4.62"
+	r.Certificate.FullChain = ""
+	if _, err := s.Plan(context.Background(), r); err == nil || !strings.HasPrefix(err.Error(), "Please provide the --fullchain-path option") {
+		t.Error(err)
+	}
+}
+
+// An enhancement that is not possible costs nobody the certificate.
+func TestNoRedirect(t *testing.T) {
+	s := withSSL(t, map[string]string{"a.conf": "<VirtualHost 10.0.0.1:443>\nServerName a.test\n</VirtualHost>\n<VirtualHost *:80>\nServerName b.test\n</VirtualHost>\n"})
+	r := s.request(lineage, "a.test")
+	r.Enhance.Redirect = true
+	p := s.plan(t, r)
+	want := "Unable to set the redirect enhancement for a.test: Unable to find corresponding HTTP vhost; Unable to create one as intended addresses conflict; Current configuration does not support automated redirection"
+	if len(p.Warnings) != 2 || p.Warnings[0] != want || !strings.Contains(p.Warnings[1], "cannot be seen from here") || len(p.Titles) != 1 || len(p.Changes) == 0 {
+		t.Errorf("%q %q", p.Warnings, p.Titles)
+	}
+	r.Deploy = false
+	if _, err := s.Plan(context.Background(), r); err == nil || !strings.HasPrefix(err.Error(), "Unable to find corresponding HTTP vhost") {
+		t.Error(err)
+	}
+}
+
+// A twin for a file of twins that was turned off.
+func TestTwinNotEnabled(t *testing.T) {
+	s := withSSL(t, map[string]string{"a.conf": "<VirtualHost *:80>\nServerName a.test\n</VirtualHost>\n"})
+	write(t, s.root, map[string]string{"sites-available/a-le-ssl.conf": "# mine\n"})
+	r := s.request(lineage, "a.test")
+	p := s.plan(t, r)
+	got := s.result(p)
+	if !strings.HasPrefix(got["apache2/sites-available/a-le-ssl.conf"], "# mine\n<IfModule mod_ssl.c>\n<VirtualHost *:443>\nServerName a.test\n") || len(p.Warnings) != 1 || got["apache2/sites-enabled/a-le-ssl.conf"] == "" {
+		t.Errorf("%v %q", got, p.Warnings)
+	}
+	put(t, p)
+	if again := s.plan(t, r); !again.Empty() {
+		t.Errorf("again: %v", again.Notes)
+	}
+}
+
 // Names that no host has, wildcards, and hosts that a macro makes.
 func TestChoosing(t *testing.T) {
 	ctx := context.Background()
@@ -283,6 +337,10 @@ func TestBadAnswers(t *testing.T) {
 		if _, err := s.planAnswers(context.Background(), []edge.Answer{good, bad}, AuthenticatorOptions{ConfigDir: s.dir + "/le", WorkDir: s.dir + "/work"}); err == nil {
 			t.Errorf("%s: taken", name)
 		}
+	}
+	made := withSSL(t, map[string]string{"m.conf": "<Macro M $n>\n<VirtualHost *:80>\nServerName $n\n</VirtualHost>\n</Macro>\nUse M a.test\n", "b.conf": "<VirtualHost *:80>\nServerName b.test\n</VirtualHost>\n"})
+	if _, err := made.planAnswers(context.Background(), []edge.Answer{good}, AuthenticatorOptions{ConfigDir: made.dir + "/le", WorkDir: made.dir + "/work"}); err == nil || !strings.Contains(err.Error(), "made by a macro") {
+		t.Error(err)
 	}
 	none := withSSL(t, map[string]string{"a.conf": "<VirtualHost *:443>\nServerName a.test\n</VirtualHost>\n"})
 	if _, err := none.planAnswers(context.Background(), []edge.Answer{{Type: edge.HTTP01, Identifier: edge.Identifier{Type: edge.DNS, Value: "b.test"}, Token: "t", KeyAuth: "t.k"}}, AuthenticatorOptions{WorkDir: none.dir + "/work"}); err == nil || !strings.HasPrefix(err.Error(), "Unable to find a virtual host listening on port 80 which") {

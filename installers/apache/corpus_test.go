@@ -272,10 +272,6 @@ func liveTree(t *testing.T, s *server) {
 		r := s.request(cert, n)
 		r.Enhance = installers.Enhancements{Redirect: true}
 		p, err := s.Plan(ctx, r)
-		if err != nil && strings.HasPrefix(err.Error(), "Unable to find corresponding HTTP vhost; Unable to create one") {
-			r.Enhance.Redirect = false // as certbot says as well
-			p, err = s.Plan(ctx, r)
-		}
 		if err != nil {
 			t.Errorf("%s: %v", n, err)
 			continue

@@ -11,4 +11,11 @@
 // reads. What is written is what certbot writes, so that either program finds its own
 // again; lines that need not change keep every byte. Writing, undoing and verifying are
 // those of package installers.
+//
+// It differs from certbot on purpose: hosts that a condition leaves out are not taken for
+// hosts, but for mod_ssl, which is turned on; a directive that is there gets its new value
+// where it stands, and one in a file that others include as well is left alone; a name
+// with a * gets a condition that it meets; a host that was made to redirect is enabled;
+// what cannot be enhanced still gets its certificate, with a warning; the port of
+// redirects is that of --https-port.
 package apache

@@ -12,23 +12,31 @@ import (
 func (p *planner) enhance() error {
 	e := p.r.Enhance
 	for _, step := range []struct {
-		wanted bool
-		title  string
-		do     func(*site) error
+		wanted      bool
+		name, title string
+		do          func(*site) error
 	}{
-		{e.HSTS, "Add enhancement ensure-http-header", p.hsts},
-		{e.Redirect, "Add enhancement redirect", p.redirect},
-		{e.Staple, "Add enhancement staple-ocsp", p.staple},
-		{e.UIR, "Add enhancement ensure-http-header", p.uir},
+		{e.HSTS, "Strict-Transport-Security", "Add enhancement ensure-http-header", p.hsts},
+		{e.Redirect, "redirect", "Add enhancement redirect", p.redirect},
+		{e.Staple, "staple-ocsp", "Add enhancement staple-ocsp", p.staple},
+		{e.UIR, "Upgrade-Insecure-Requests", "Add enhancement ensure-http-header", p.uir},
 	} {
 		if !step.wanted {
 			continue
 		}
-		p.plan.Titles = append(p.plan.Titles, step.title)
+		done := false
 		for _, s := range p.targets {
-			if err := step.do(s); err != nil {
+			switch err := step.do(s); {
+			case err == nil:
+				done = true
+			case !p.r.Deploy:
 				return err
+			default: // the certificate is wanted all the same
+				p.plan.Warnings = append(p.plan.Warnings, fmt.Sprintf("Unable to set the %s enhancement for %s: %v", step.name, strings.Join(s.names, ", "), err))
 			}
+		}
+		if done {
+			p.plan.Titles = append(p.plan.Titles, step.title)
 		}
 	}
 	return nil

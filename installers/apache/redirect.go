@@ -172,13 +172,16 @@ func (p *planner) redirectHost(s *site) error {
 		return fmt.Errorf("create a virtual host that redirects: %w", err)
 	}
 	path := filepath.Join(dir, name)
-	p.edits.NewFile(path, fmt.Sprintf("<VirtualHost %s>\n%s \n%s \nServerSignature Off\n\nRewriteEngine On\nRewriteRule %s\n\nErrorLog %s/redirect.error.log\nLogLevel warn\n</VirtualHost>\n",
-		strings.Join(addrs, " "), server, alias, strings.Join(p.rule(), " "), p.logsRoot))
-	p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Created a port %s vhost, %s, for redirection to ssl vhost %s", port, path, s.path))
 	if err := p.enable(path); err != nil {
 		return err
 	}
-	return p.listen(port, false)
+	if err := p.listen(port, false); err != nil {
+		return err
+	}
+	p.edits.NewFile(path, fmt.Sprintf("<VirtualHost %s>\n%s \n%s \nServerSignature Off\n\nRewriteEngine On\nRewriteRule %s\n\nErrorLog %s/redirect.error.log\nLogLevel warn\n</VirtualHost>\n",
+		strings.Join(addrs, " "), server, alias, strings.Join(p.rule(), " "), p.logsRoot))
+	p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("Created a port %s vhost, %s, for redirection to ssl vhost %s", port, path, s.path))
+	return nil
 }
 
 // conflicts is certbot's: whether a new address takes something away from one that is

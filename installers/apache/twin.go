@@ -161,7 +161,8 @@ func (p *planner) writeTwins(f *twinFile) error {
 	case err != nil:
 		return fmt.Errorf("create a virtual host for HTTPS: %w", err)
 	default:
-		// It is there, and not turned on yet.
+		// It is there, and not turned on.
+		p.plan.Warnings = append(p.plan.Warnings, fmt.Sprintf("%s was there already, but not enabled: all that it has is enabled now", f.path))
 		p.late = append(p.late, installers.Change{Path: f.path, Op: installers.Rewrite, Old: old, New: append(slices.Clone(old), b.String()...)})
 	}
 	return nil

@@ -287,3 +287,35 @@ func TestRefusedAsApache(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a file says, it is read or refused, and what is found has a place.
+func FuzzLoad(f *testing.F) {
+	for _, seed := range append(seeds(f), []string{
+		"Define A b\n<IfDefine A>\n<VirtualHost ${A}:80 [::1] _default_>\nServerName ${A}:1\nServerAlias *.x ?\n</VirtualHost>\n</IfDefine>\nUnDefine A\nListen [::]:443 https\n",
+		"Define A xx\n" + strings.Repeat("Define A ${A}${A}\n", 40), "<Macro m $a>\nUse m \"$a$a\"\n</Macro>\nUse m xx\n",
+		"<Macro m $a $ab>\n<VirtualHost $ab>\n$a\n</VirtualHost>\nUse m x y\n</Macro>\nUse m ServerName *:80\n", "<IfVersion ~ 2>\n</IfVersion>\n<IfModule !a.c>\nSSLEngine on\n</IfModule>\n", "Define A ${A}${A}\nDefine A ${A}${A}\n${A} b\n", "ServerRoot\nLoadModule\nUndefMacro\n",
+	}...) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		if strings.Contains(strings.ToLower(src), "include") {
+			return // files of this machine
+		}
+		dir := t.TempDir()
+		s, err := load(dir+"/m", Env{Version: "2.4.62"}, &disk{map[string]string{dir + "/m": src}, map[string]string{}, map[string]string{}}, nil)
+		if err != nil {
+			return
+		}
+		for _, v := range s.Hosts() {
+			if v.Line < 1 || v.Where() == "" || len(v.Names()) > len(v.Aliases)+1 {
+				t.Fatalf("%q: %+v", src, v)
+			}
+			for _, a := range v.Addrs {
+				if ParseAddr(a.String()) != a && a.Port != "" {
+					t.Fatalf("%q: %+v", src, a)
+				}
+			}
+		}
+		s.Listens()
+	})
+}

@@ -146,15 +146,15 @@ func compareVersions(a, b string) int {
 	return 0
 }
 
+// maxExpanded bounds a line with its variables replaced, in bytes. A value that has
+// itself twice doubles each time.
+const maxExpanded = 1 << 20
+
 // expand replaces ${NAME} as ap_resolve_env does: by what Define says, else by the
-// environment; what neither knows stays.
-func (l *loader) expand(value string) string {
-	start := strings.Index(value, "${")
-	if start < 0 {
-		return value
-	}
+// environment; what neither knows stays. It is not ok where the text grows too long.
+func (l *loader) expand(value string) (text string, ok bool) {
 	var b strings.Builder
-	for start >= 0 {
+	for start := strings.Index(value, "${"); start >= 0; start = strings.Index(value, "${") {
 		b.WriteString(value[:start])
 		value = value[start:]
 		end := strings.IndexByte(value, '}')
@@ -170,10 +170,12 @@ func (l *loader) expand(value string) string {
 			b.WriteString(value[:end+1])
 		}
 		value = value[end+1:]
-		start = strings.Index(value, "${")
+		if b.Len() > maxExpanded {
+			return "", false
+		}
 	}
 	b.WriteString(value)
-	return b.String()
+	return b.String(), b.Len() <= maxExpanded
 }
 
 // values returns the arguments of a directive. httpd replaces variables in the whole line
@@ -186,7 +188,10 @@ func (l *loader) values(d *Directive) ([]string, error) {
 	if d.Block == nil && !strings.Contains(d.Text(), "${") || d.Block != nil && !strings.Contains(d.File.Src[d.Start:d.Block.Open], "${") {
 		return raw, nil
 	}
-	text := l.expand(readLine(d.File.Src, d.lines.Start, 0).text)
+	text, ok := l.expand(readLine(d.File.Src, d.lines.Start, 0).text)
+	if l.bytes += len(text); !ok || l.bytes > maxSetBytes {
+		return nil, d.errorf("variables grow to more than %d bytes here, or too many in all", maxExpanded)
+	}
 	if d.Block != nil {
 		text, _, _ = cutLast(strings.TrimPrefix(text, "<"), ">")
 	} else if strings.HasPrefix(text, "<") {

@@ -20,7 +20,7 @@ func (l *loader) macro(d *Directive, args []string) error {
 	if d.Block == nil || len(args) == 0 {
 		return d.errorf("Macro is a section, and takes a name")
 	}
-	m := &macro{name: strings.ToLower(args[0]), where: fmt.Sprintf("line %d of %q", d.Line, d.File.Path)}
+	m := &macro{name: strings.ToLower(args[0]), where: fmt.Sprintf("line %d of \"%s\"", d.Line, d.File.Path)}
 	for _, name := range args[1:] {
 		if name == "" {
 			return d.errorf("a parameter of the macro has no name")
@@ -63,7 +63,7 @@ func (l *loader) use(d *Directive, args []string, into *Node) error {
 			return d.errorf("the macro %s makes more than %d bytes", m.name, maxMacroBytes)
 		}
 	}
-	f, err := Parse(fmt.Sprintf("macro '%s' (defined on %s) used on line %d of %q", m.name, m.where, d.Line, d.File.Path), b.String())
+	f, err := Parse(fmt.Sprintf("macro '%s' (defined on %s) used on line %d of \"%s\"", m.name, m.where, d.Line, d.File.Path), b.String())
 	if err != nil {
 		return d.errorf("use the macro: %w", err)
 	}
