@@ -32,6 +32,7 @@ type tree struct {
 	root   string
 	ca     *edgetest.CA
 	http   string // where the CA looks for HTTP-01
+	tls    string // where it looks for TLS-ALPN-01 and TLS-SNI-01
 	stdin  *os.File
 	extras []string // environment
 }
@@ -45,7 +46,7 @@ func newTree(t *testing.T, o edgetest.CAOptions) *tree {
 		t.Fatal(err)
 	}
 	t.Cleanup(ca.Close)
-	tr := &tree{t: t, root: t.TempDir(), ca: ca, http: plain}
+	tr := &tree{t: t, root: t.TempDir(), ca: ca, http: plain, tls: tls}
 	tr.write("ca.pem", string(ca.ServerRoots()), 0o644)
 	if err := os.Mkdir(filepath.Join(tr.root, "web"), 0o755); err != nil {
 		t.Fatal(err)

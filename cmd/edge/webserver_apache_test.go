@@ -40,7 +40,12 @@ export APACHE_ULIMIT_MAX_FILES=true
 // newApacheTree starts Debian's Apache with a copy of what Debian installs.
 func newApacheTree(t *testing.T) *webTree {
 	t.Helper()
-	w := newWebTree(t, "apache")
+	return newApacheTreeAt(t, edgetest.CAOptions{})
+}
+
+func newApacheTreeAt(t *testing.T, o edgetest.CAOptions) *webTree {
+	t.Helper()
+	w := newWebTree(t, "apache", o)
 	// httpd's workers are not root.
 	for _, dir := range []string{w.root, filepath.Dir(w.root)} {
 		if err := os.Chmod(dir, 0o755); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"edge/internal/edgetest"
 	"edge/internal/flock"
 )
 
@@ -86,5 +87,24 @@ func TestPersonPicksNamesOfNginx(t *testing.T) {
 	p.leaves(0)
 	if got := w.shows("three.example.test"); got != "three.example.test" {
 		t.Errorf("shows %s", got)
+	}
+}
+
+// A private CA that still speaks nothing but TLS-SNI-01.
+func TestWebServersAnswerSNI01(t *testing.T) {
+	t.Parallel()
+	for _, server := range []struct {
+		flag  string
+		start func(*testing.T, edgetest.CAOptions) *webTree
+	}{{"--nginx", newNginxTreeAt}, {"--apache", newApacheTreeAt}} {
+		w := server.start(t, edgetest.CAOptions{SNIOnly: true})
+		before := w.configuration()
+		out := w.server("edge", "certonly -n --no-preflight --agree-tos -m a@example.org --preferred-challenges tls-sni -d one.example.test -d two.example.test "+server.flag)
+		if out.code != 0 {
+			t.Errorf("%s: %d\n%s%s", server.flag, out.code, out.stdout, out.stderr)
+		}
+		if now := w.configuration(); !same(before, now) {
+			t.Errorf("%s: not as before: %v", server.flag, different(before, now))
+		}
 	}
 }

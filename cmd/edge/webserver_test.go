@@ -20,7 +20,6 @@ import (
 // webTree is a certbot tree with a web server beside it, where the CA looks.
 type webTree struct {
 	*tree
-	tls   string   // where the server has HTTPS once there is a certificate
 	conf  string   // the folder of the server's configuration
 	flags []string // that lead to it
 }
@@ -53,12 +52,9 @@ const nginxSite = `server {
 }
 `
 
-func newWebTree(t *testing.T, server string) *webTree {
+func newWebTree(t *testing.T, server string, o edgetest.CAOptions) *webTree {
 	t.Helper()
-	w := &webTree{tree: newTree(t, edgetest.CAOptions{})}
-	if w.tls = reserve(t, 1)[0]; strings.HasSuffix(w.http, ":80") {
-		w.tls = "127.0.0.1:443"
-	}
+	w := &webTree{tree: newTree(t, o)}
 	w.conf = w.path(server)
 	w.flags = []string{"--" + server + "-server-root", w.conf, "--http-01-port", fmt.Sprint(edgetest.Port(w.http)), "--https-port", fmt.Sprint(edgetest.Port(w.tls))}
 	return w
@@ -67,7 +63,12 @@ func newWebTree(t *testing.T, server string) *webTree {
 // newNginxTree starts Debian's nginx with a configuration of its own.
 func newNginxTree(t *testing.T) *webTree {
 	t.Helper()
-	w := newWebTree(t, "nginx")
+	return newNginxTreeAt(t, edgetest.CAOptions{})
+}
+
+func newNginxTreeAt(t *testing.T, o edgetest.CAOptions) *webTree {
+	t.Helper()
+	w := newWebTree(t, "nginx", o)
 	for _, dir := range []string{"tmp", "nginx", "nginx/sites"} {
 		if err := os.Mkdir(w.path(dir), 0o755); err != nil {
 			t.Fatal(err)
