@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -106,5 +107,36 @@ func TestWebServersAnswerSNI01(t *testing.T) {
 		if now := w.configuration(); !same(before, now) {
 			t.Errorf("%s: not as before: %v", server.flag, different(before, now))
 		}
+	}
+}
+
+// Behind the front door, which proves control of the names, nginx gets the
+// certificate, also when it is renewed.
+func TestDoorProvesAndNginxGets(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, edgetest.CAOptions{}, nil)
+	r.configure(elsewhere)
+	r.start()
+	w := &webTree{tree: r.beside()}
+	free := reserve(t, 2)
+	w.http, w.tls = free[0], free[1]
+	w.with("nginx")
+	w.nginx()
+	w.flags = append(w.flags, "--admin", filepath.Join(r.dir, "admin.sock"))
+	out := w.server("edge", "run -n -i nginx --no-preflight --agree-tos -m a@example.org -d one.example.test -d two.example.test")
+	if out.code != 0 || w.shows("two.example.test") != "one.example.test two.example.test" {
+		t.Fatalf("%d, shows %s\n%s%s", out.code, w.shows("two.example.test"), out.stdout, out.stderr)
+	}
+	r.answered("http-01")
+	conf := w.tree.conf("one.example.test.conf")
+	for _, want := range []string{"\nauthenticator = standalone\n", "\ninstaller = nginx\n", "\n[edge]\nauthenticator = edge\n"} {
+		if !strings.Contains(conf, want) {
+			t.Errorf("no %q in\n%s", want, conf)
+		}
+	}
+	serial := w.serial("one.example.test")
+	out = w.run("edge", "renew", "--force-renewal", "--no-preflight", "--no-random-sleep-on-renew", "--admin", filepath.Join(r.dir, "admin.sock"))
+	if now := w.serial("one.example.test"); out.code != 0 || now == serial {
+		t.Errorf("renewed: %d, nginx shows %s, before %s\n%s%s", out.code, now, serial, out.stdout, out.stderr)
 	}
 }

@@ -55,9 +55,14 @@ const nginxSite = `server {
 func newWebTree(t *testing.T, server string, o edgetest.CAOptions) *webTree {
 	t.Helper()
 	w := &webTree{tree: newTree(t, o)}
+	w.with(server)
+	return w
+}
+
+// with leads to the configuration of a server.
+func (w *webTree) with(server string) {
 	w.conf = w.path(server)
 	w.flags = []string{"--" + server + "-server-root", w.conf, "--http-01-port", fmt.Sprint(edgetest.Port(w.http)), "--https-port", fmt.Sprint(edgetest.Port(w.tls))}
-	return w
 }
 
 // newNginxTree starts Debian's nginx with a configuration of its own.
@@ -69,16 +74,22 @@ func newNginxTree(t *testing.T) *webTree {
 func newNginxTreeAt(t *testing.T, o edgetest.CAOptions) *webTree {
 	t.Helper()
 	w := newWebTree(t, "nginx", o)
+	w.nginx()
+	return w
+}
+
+// nginx writes its configuration and starts it.
+func (w *webTree) nginx() {
+	w.t.Helper()
 	for _, dir := range []string{"tmp", "nginx", "nginx/sites"} {
 		if err := os.Mkdir(w.path(dir), 0o755); err != nil {
-			t.Fatal(err)
+			w.t.Fatal(err)
 		}
 	}
 	fill := strings.NewReplacer("ROOT", w.root, "PORT", fmt.Sprint(edgetest.Port(w.http)))
 	w.write("nginx/nginx.conf", fill.Replace(nginxConf), 0o644)
 	w.write("nginx/sites/three.conf", fill.Replace(nginxSite), 0o640)
 	w.startNginx()
-	return w
 }
 
 func (w *webTree) startNginx() {
