@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -202,6 +203,10 @@ func TestProxyProtocolAndWatch(t *testing.T) {
 	l, _, https := newTwo(t, map[string]string{"sites/one": "server {\n    listen 127.0.0.1:HTTPS ssl proxy_protocol;\n    server_name one.test;" + tlsLines + "}\n" +
 		"server {\n    listen 127.0.0.1:HTTPS ssl;\n    server_name other.test;" + tlsLines + "}\n"})
 	l.snakeoil(t)
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(l.dir+"/le/c.pem", old, old); err != nil {
+		t.Fatal(err)
+	}
 	l.start(t)
 	r := l.request("one.test")
 	r.HTTPSPort = https
@@ -213,6 +218,12 @@ func TestProxyProtocolAndWatch(t *testing.T) {
 	}
 	if want := (installers.Endpoint{Addr: addr, Name: "other.test", ProxyProtocol: true}); len(p.Watch) != 1 || p.Watch[0] != want {
 		t.Errorf("watched: %+v", p.Watch)
+	}
+	// A certificate that was renewed since nginx read it is shown by the next reload,
+	// which must not be taken for damage.
+	l.snakeoil(t)
+	if p = l.plan(t, r); len(p.Watch) != 0 {
+		t.Errorf("watched, though it is going to change: %+v", p.Watch)
 	}
 	if _, err := l.runner().Apply(t.Context(), l.nginx, p, r); err != nil {
 		t.Fatal(err)

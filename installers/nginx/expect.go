@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
@@ -178,8 +179,14 @@ func (p *planner) plainHSTS(after *site, s *conf.Server) bool {
 }
 
 // watch notes names whose certificate stays as it is, and that of each socket for clients
-// that ask for no name.
+// that ask for no name. Where a file was changed after nginx read it, a renewal that
+// nobody told nginx of, the certificate is going to change with any reload.
 func (p *planner) watch(after *site) {
+	loaded := p.loaded()
+	renewed := func(path string) bool {
+		info, err := os.Stat(path)
+		return err != nil || info.ModTime().After(loaded)
+	}
 	files := func(s *conf.Server) []string {
 		var out []string
 		for _, c := range s.Certificates() {
@@ -203,7 +210,7 @@ func (p *planner) watch(after *site) {
 				continue
 			}
 			before := files(c1.TLS)
-			if len(before) == 0 || !slices.Equal(before, files(c2.TLS)) || slices.Contains(before, p.request.Certificate.FullChain) {
+			if len(before) == 0 || !slices.Equal(before, files(c2.TLS)) || slices.Contains(before, p.request.Certificate.FullChain) || slices.ContainsFunc(before, renewed) {
 				continue
 			}
 			p.plan.Watch = append(p.plan.Watch, installers.Endpoint{Addr: addr, Name: name, ProxyProtocol: s.ProxyProtocol})

@@ -44,6 +44,48 @@ func parent(pid int) int {
 	return n
 }
 
+// loaded is when the running nginx read its certificates, as far as the start of its
+// workers tells: not before. It is now where nginx does not run.
+func (n *Nginx) loaded() time.Time {
+	out := time.Now()
+	m, ok := n.running()
+	if !ok {
+		return out
+	}
+	boot := bootTime()
+	for _, pid := range workers(m) {
+		if at := boot.Add(sinceBoot(pid)); at.Before(out) {
+			out = at
+		}
+	}
+	return out
+}
+
+// sinceBoot is when a process began.
+func sinceBoot(pid int) time.Duration {
+	raw, err := readSome(filepath.Join("/proc", strconv.Itoa(pid), "stat"), 4<<10)
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	if len(fields) < 20 {
+		return 0
+	}
+	ticks, _ := strconv.ParseInt(fields[19], 10, 64) // 100 a second on all of Linux
+	return time.Duration(ticks) * (time.Second / 100)
+}
+
+func bootTime() time.Time {
+	raw, _ := readSome("/proc/stat", 1<<20) // 1970 then: everything is newer
+	for line := range strings.Lines(string(raw)) {
+		if text, ok := strings.CutPrefix(line, "btime "); ok {
+			seconds, _ := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+			return time.Unix(seconds, 0)
+		}
+	}
+	return time.Time{}
+}
+
 // accepts says whether a process is a worker that is not shutting down: then it has closed
 // its sockets and says so in its title.
 func accepts(pid int) bool {
