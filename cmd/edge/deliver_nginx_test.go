@@ -173,6 +173,39 @@ certificates:
 	}
 }
 
+// A certificate of the door has a folder of its own, with certbot's names, that nginx is
+// configured with; the next one is shown without another change of the configuration.
+func TestDeliverFromTheDoorToNginx(t *testing.T) {
+	d := newDeliverTo(t, "version: 1\n")
+	const name = "shop.example.test"
+	http, https := d.startNginx(name)
+	d.configure(fmt.Sprintf(`version: 1
+acme: {agree_tos: true}
+admin: {socket: DIR/admin.sock}
+sites:
+  - hosts: [%s]
+    proxy: http://127.0.0.1:1
+    deliver: [{nginx: {server_root: DIR/nginx, http_port: %d, https_port: %d}}]
+`, name, edgetest.Port(http), edgetest.Port(https)))
+	door := &lyingDoor{}
+	d.answer(door)
+	var with string
+	for n := range 2 {
+		door.b = edgetest.NewChain(t, time.Now().Add(time.Hour), name)
+		if out := d.deliver(exitOK, "apply", "--work-dir", d.path("work")); !strings.Contains(out, "in sync, delivered now") {
+			t.Errorf("run %d: %s", n, out)
+		}
+		if got := d.shows("127.0.0.1:"+fmt.Sprint(edgetest.Port(https)), name); got != leafSum(door.b) {
+			t.Errorf("run %d: nginx shows %s", n, got)
+		}
+		now := d.read("nginx", "nginx.conf")
+		if !strings.Contains(now, d.path("state", "live", name, "privkey.pem")) || n > 0 && now != with {
+			t.Errorf("run %d: %s", n, now)
+		}
+		with = now
+	}
+}
+
 // whileOthersWork shows that a run of certbot's or edge's keeps deliveries to servers
 // waiting, but not those that it makes itself.
 func (d *deliverTo) whileOthersWork(work []string) {

@@ -72,8 +72,12 @@ func (s *deliverServers) lockWork(ctx context.Context) (release func() error, er
 	if !web || s.d.workLocked {
 		return func() error { return nil }, nil
 	}
-	if err := os.MkdirAll(s.d.work, 0o755); err != nil {
-		return nil, fmt.Errorf("work folder: %w; run this as root, or name another with --work-dir", err)
+	// A machine that has a front door alone has neither; files that certbot keeps for
+	// servers, such as options-ssl-nginx.conf, go into the tree.
+	for _, dir := range []string{s.d.tree, s.d.work} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("make certbot's folders: %w; run this as root, or name others with --config-dir and --work-dir", err)
+		}
 	}
 	return flock.Dirs(ctx, []string{s.d.work}, s.lockOptions())
 }

@@ -153,6 +153,22 @@ type lyingDoor struct {
 
 func (l *lyingDoor) Certificate(string) (edge.Bundle, error) { return l.b, l.err }
 
+// answer has a door answer at the socket in the test's folder.
+func (d *deliverTo) answer(door admin.Backend) {
+	d.t.Helper()
+	s, err := admin.Listen(admin.Options{Path: d.path("admin.sock"), Backend: door, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- s.Serve(ctx) }()
+	d.t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+}
+
 // What a door that was taken over can do: nothing is delivered that is not a
 // certificate of the host with its key, and what was delivered stays.
 func TestDeliverFromALyingDoor(t *testing.T) {
@@ -165,17 +181,7 @@ sites:
     deliver: [{files: {dir: DIR/srv}}]
 `)
 	door := &lyingDoor{}
-	s, err := admin.Listen(admin.Options{Path: d.path("admin.sock"), Backend: door, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- s.Serve(ctx) }()
-	defer func() {
-		cancel()
-		<-ended
-	}()
+	d.answer(door)
 	later := time.Now().Add(time.Hour)
 	good, other := edgetest.NewChain(t, later, "shop.example.test"), edgetest.NewChain(t, later, "evil.example.test")
 	door.b = good
