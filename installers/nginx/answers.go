@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -236,6 +237,9 @@ func (a *answerer) challengeFiles(e *conf.Edits) error {
 			continue
 		}
 		path := filepath.Join(a.o.ConfigDir, f.name)
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s is there already: a run that was not cleaned up left it; remove it", path)
+		}
 		e.NewFile(path, f.text)
 		// certbot includes it first. The first block of a socket is its default, if none says
 		// that it is: visitors would get a page of ours.

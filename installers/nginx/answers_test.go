@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -115,6 +116,16 @@ func TestPresentFails(t *testing.T) {
 		t.Error(err)
 	}
 	same(t, l.root, before)
+	if err := os.Remove(l.root + "/sites/bad"); err != nil {
+		t.Fatal(err)
+	}
+	// One that is left is not overwritten: it may be that of another run.
+	write(t, l.dir+"/le/le_tls_sni_01_cert_challenge.conf", "")
+	sni := batch[0]
+	sni.Type = edge.TLSSNI01
+	if err := a.Present(t.Context(), []edge.Answer{sni}); err == nil || !strings.Contains(err.Error(), "le_tls_sni_01_cert_challenge.conf is there already") {
+		t.Errorf("got %v", err)
+	}
 	write(t, l.root+"/nginx.conf", "events {}\npid "+l.dir+"/work/nginx.pid;\n")
 	if err := a.Present(t.Context(), batch); err == nil || err.Error() != "Certbot could not find a block to include challenges in "+l.root+"/nginx.conf." {
 		t.Errorf("got %v", err)

@@ -2,7 +2,10 @@ package nginx
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os/exec"
+	"strings"
 	"syscall"
 )
 
@@ -22,10 +25,13 @@ func (n *Nginx) Commands() (test, activate []string) {
 
 // Test runs nginx -t.
 func (n *Nginx) Test(ctx context.Context) error {
-	if _, _, err := n.run(ctx, n.argv("-t")...); err != nil {
-		return certbotError("Error while running %w", err)
+	argv := n.argv("-t")
+	stdout, stderr, err := n.run(ctx, argv...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && ctx.Err() == nil {
+		return certbotError("Error while running %s.\n%s\n%s", strings.Join(argv, " "), stdout, strings.TrimSpace(stderr))
 	}
-	return nil
+	return err
 }
 
 // Activate has nginx read its configuration again, and starts it where it does not run.

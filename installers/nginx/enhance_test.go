@@ -90,6 +90,10 @@ func TestBlocks(t *testing.T) {
 			"server {\n    listen 127.0.0.1:HTTPS ssl;\n    server_name one.test;" + tlsLines + "}\nserver {\n    listen [::1]:HTTPS ssl;\n    server_name one.test;" + tlsLines + "}\n",
 			nil, []string{"::1", "live/one.test/fullchain.pem;"}, []string{"c.pem"},
 		},
+		"capital letters": {
+			"server {\n    listen HTTP;\n    server_name One.Test;\n}\n", func(r *installers.Request) { r.Names, r.Enhance.Redirect = []string{"ONE.test"}, true },
+			[]string{"if ($host = one.test) {"}, nil,
+		},
 		"tabs and a comment": {
 			"server {\n\tlisten HTTPS ssl http2;\n\tserver_name one.test;\n\tssl_certificate @/le/c.pem; # old\n\tssl_certificate_key @/le/k.pem;\n}\n", nil,
 			[]string{"\tlisten HTTPS ssl http2;\n", "\tssl_certificate @/le/live/one.test/fullchain.pem; # old\n\tssl_certificate_key @/le/live/one.test/privkey.pem; # managed by Certbot\n}"}, nil,

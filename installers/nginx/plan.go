@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"edge/installers"
 	"edge/installers/nginx/conf"
@@ -55,6 +56,10 @@ func (n *Nginx) Plan(ctx context.Context, r installers.Request) (*installers.Pla
 }
 
 func (n *Nginx) planOn(ctx context.Context, site *site, r installers.Request) (*installers.Plan, error) {
+	r.Names = slices.Clone(r.Names)
+	for i, name := range r.Names {
+		r.Names[i] = strings.ToLower(name) // as $host is
+	}
 	p := &planner{
 		Nginx: n, request: r, site: site, plan: &installers.Plan{}, edits: &conf.Edits{},
 		http: cmp.Or(r.HTTPPort, 80), https: cmp.Or(r.HTTPSPort, 443),
@@ -89,6 +94,11 @@ func (n *Nginx) planOn(ctx context.Context, site *site, r installers.Request) (*
 
 // check refuses requests that cannot be planned for.
 func (n *Nginx) check(r installers.Request) error {
+	for _, name := range r.Names {
+		if !validHost(strings.TrimPrefix(strings.ToLower(name), "*.")) {
+			return fmt.Errorf("%q is not a name that nginx can be asked for", name)
+		}
+	}
 	switch {
 	case len(r.Names) == 0:
 		return errors.New("nothing to install: no names are given")

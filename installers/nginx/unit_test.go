@@ -186,6 +186,8 @@ func TestRefusedRequests(t *testing.T) {
 		want   string
 	}{
 		{func(r *installers.Request) { r.Names = nil }, "no names are given"},
+		{func(r *installers.Request) { r.Names = []string{"a.test; }"} }, "is not a name that nginx can be asked for"},
+		{func(r *installers.Request) { r.Names = []string{"127.0.0.1"} }, "is not a name that nginx can be asked for"},
 		{func(r *installers.Request) { r.Enhance.UIR = true }, "Upgrade-Insecure-Requests is not supported by the nginx plugin"},
 		{func(r *installers.Request) { r.Certificate.FullChain = "" }, "requires --fullchain-path"},
 		{func(r *installers.Request) { r.Enhance.Staple, r.Certificate.Chain = true, "" }, "--chain-path is required"},
