@@ -44,7 +44,7 @@ type toy struct {
 	redirect string
 	// What it does wrong.
 	ignoreReload, failReload bool
-	onReload                 func()
+	onReload, onHello        func()
 	reloads                  int
 }
 
@@ -110,6 +110,9 @@ func startToy(t *testing.T, dir string) *toy {
 }
 
 func (s *toy) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if s.onHello != nil {
+		s.onHello()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.sites[hello.ServerName]; c != nil {
