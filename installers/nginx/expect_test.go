@@ -71,6 +71,11 @@ func TestWarnings(t *testing.T) {
 					t.Errorf("%q, not %q", p.Warnings[i], want)
 				}
 			}
+			for _, change := range p.Changes {
+				if !strings.HasPrefix(change.Path, l.root) { // these blocks need no options
+					t.Errorf("%s is changed, too", change.Path)
+				}
+			}
 			var watch []string
 			for _, e := range p.Watch {
 				watch = append(watch, e.Name)

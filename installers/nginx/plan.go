@@ -85,6 +85,7 @@ func (n *Nginx) planOn(ctx context.Context, site *site, r installers.Request) (*
 	if err := n.checkNewSockets(site, after); err != nil {
 		return nil, err
 	}
+	p.keep(after)
 	p.changes(after)
 	if err := p.expect(after); err != nil {
 		return nil, err
@@ -227,11 +228,18 @@ func (p *planner) files(context.Context) error {
 	if p.dhparams, err = manage(filepath.Join(dir, dhparamsName), filepath.Join(dir, dhparamsDigest), "ssl-dhparams.pem", dhparamsHashes); err != nil {
 		return err
 	}
+	return nil
+}
+
+// keep has certbot's files written or renewed where the configuration uses them.
+func (p *planner) keep(after *site) {
+	if !p.request.Deploy || !slices.Contains(after.set.Opened, p.options.path) {
+		return
+	}
 	for _, f := range []managedFile{p.options, p.dhparams} {
 		p.plan.Changes = append(p.plan.Changes, f.changes()...)
 		if f.warning != "" {
 			p.warn("%s", f.warning)
 		}
 	}
-	return nil
 }
