@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -49,14 +51,17 @@ func TestHAProxy(t *testing.T) {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "-W", "-db", "-f", conf)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	// The new process takes over from the old one, which ends when its connections have.
+	pidFile := filepath.Join(r.dir, "pid")
+	start := fmt.Sprintf("%s -D -f %s -p %s", program, conf, pidFile)
+	if out, err := exec.Command("/bin/sh", "-c", start).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
+		pid, err := strconv.Atoi(strings.TrimSpace(read(t, pidFile)))
+		if err == nil && pid > 1 {
+			_ = syscall.Kill(pid, syscall.SIGTERM)
+		}
 	})
 	wait(t, "HAProxy listens", func() bool {
 		c, err := net.Dial("tcp", addr)
@@ -69,7 +74,7 @@ func TestHAProxy(t *testing.T) {
 		for _, n := range names {
 			it, m := item(n), r.material(n)
 			it.Verify = []installers.Endpoint{{Addr: addr}}
-			it.Reload = []string{"/bin/sh", "-c", fmt.Sprintf("kill -USR2 %d", cmd.Process.Pid)}
+			it.Reload = []string{"/bin/sh", "-c", start + " -sf $(cat " + pidFile + ")"}
 			r.e.Verify = 0
 			if res := r.apply(it, m, delivery.InSync); !res.Changed {
 				t.Errorf("%s: %+v", n, res)
