@@ -134,25 +134,35 @@ func (w *webServers) find(ctx context.Context, o *certbotcli.Options, name strin
 	return nil
 }
 
-// Rollback implements steward.WebServers.
+// Rollback implements steward.WebServers. Every server that a checkpoint is of is
+// locked.
 func (w *webServers) Rollback(ctx context.Context, name string, o *certbotcli.Options) ([]string, error) {
-	if name == "" {
-		list, err := w.runner.Checkpoints()
-		if err != nil {
-			return nil, err
-		}
-		if len(list) == 0 {
-			return []string{"There is nothing to roll back: no change of a server's configuration is recorded."}, nil
-		}
-		if name = list[0].Server; name == "" {
-			return nil, fmt.Errorf("checkpoint %s does not say which server it is of; name it with --installer", list[0].Name)
-		}
-	}
-	s, err := w.open(ctx, name, o)
+	list, err := w.runner.Checkpoints()
 	if err != nil {
 		return nil, err
 	}
-	done, err := w.runner.Rollback(ctx, o.Checkpoints, func(of string) installers.Server { return w.find(ctx, o, cmp.Or(of, s.Name())) }, o.Force)
+	if len(list) == 0 && name == "" {
+		return []string{"There is nothing to roll back: no change of a server's configuration is recorded."}, nil
+	}
+	var names []string
+	if name != "" {
+		names = append(names, name)
+	}
+	for _, c := range list[:min(len(list), max(o.Checkpoints, 0))] {
+		switch {
+		case c.Server != "":
+			names = append(names, c.Server)
+		case name == "":
+			return nil, fmt.Errorf("checkpoint %s does not say which server it is of; name it with --installer", c.Name)
+		}
+	}
+	slices.Sort(names)
+	for _, n := range slices.Compact(names) {
+		if _, err := w.open(ctx, n, o); err != nil {
+			return nil, fmt.Errorf("%s: %w", n, err)
+		}
+	}
+	done, err := w.runner.Rollback(ctx, o.Checkpoints, func(of string) installers.Server { return w.find(ctx, o, cmp.Or(of, name)) }, o.Force)
 	if err != nil {
 		return nil, err
 	}
