@@ -174,7 +174,7 @@ type described struct {
 
 // item maps configuration onto a target, and does nothing else.
 func (d *deliveries) item(ctx context.Context, w wanted, to config.Deliver) (described, error) {
-	it := described{Item: delivery.Item{Name: w.name, Reload: to.Reload}}
+	it := described{Item: delivery.Item{Name: w.name, Reload: to.Reload, Within: to.Within}}
 	for _, v := range to.Verify {
 		it.Verify = append(it.Verify, installers.Endpoint{Addr: v.Addr, StartTLS: v.StartTLS})
 	}

@@ -124,7 +124,7 @@ func (e *Engine) show(ctx context.Context, it *Item, m *Material) error {
 	if len(it.Verify) == 0 {
 		return nil
 	}
-	return await(ctx, checks(it.Verify, m), m.Certs[0], or(e.Verify, 10*time.Second))
+	return await(ctx, checks(it.Verify, m), m.Certs[0], it.within())
 }
 
 func (e *Engine) reload(ctx context.Context, it *Item) error {
@@ -161,7 +161,7 @@ func shown(ctx context.Context, it *Item, m *Material) []seen {
 // undo takes back what was put. It waits for the server to show what it did before,
 // and has its own time for all of that: the run may be over.
 func (e *Engine) undo(ctx context.Context, it *Item, c Change, before []seen) (back bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*or(e.Reload, time.Minute))
+	ctx, cancel := context.WithTimeout(ctx, 2*or(e.Reload, time.Minute)+it.within())
 	defer cancel()
 	if err := c.Undo(ctx); err != nil {
 		return false, err
@@ -170,7 +170,7 @@ func (e *Engine) undo(ctx context.Context, it *Item, c Change, before []seen) (b
 		return true, err
 	}
 	for _, s := range before {
-		if err := await(ctx, []installers.Endpoint{s.Endpoint}, s.leaf, or(e.Verify, 10*time.Second)); err != nil {
+		if err := await(ctx, []installers.Endpoint{s.Endpoint}, s.leaf, it.within()); err != nil {
 			return true, err
 		}
 	}

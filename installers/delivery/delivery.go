@@ -46,6 +46,8 @@ type Item struct {
 	Reload []string
 	// Verify is where the live server has to show it, without names; empty: nobody looks.
 	Verify []installers.Endpoint
+	// Within is how long the server may take to show it; zero: 10 seconds.
+	Within time.Duration
 }
 
 // State is the one word for how a delivery stands.
@@ -87,7 +89,6 @@ func (r *Result) OK() bool { return r.State == InSync || r.State == Unverified |
 type Engine struct {
 	Dir     string // of the records; only its owner can read it
 	Durable durable.Writer
-	Verify  time.Duration // how long a server may take to show a certificate; zero: 10 seconds
 	Reload  time.Duration // how long a reload may take; zero: a minute
 	// Run runs a program to its end: installers.Run.
 	Run func(ctx context.Context, argv []string) (output string, err error)
@@ -101,6 +102,8 @@ func (e *Engine) log() *slog.Logger {
 	}
 	return e.Log
 }
+
+func (it *Item) within() time.Duration { return or(it.Within, 10*time.Second) }
 
 func or(d, otherwise time.Duration) time.Duration {
 	if d == 0 {

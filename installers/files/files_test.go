@@ -171,7 +171,7 @@ func TestLiveServer(t *testing.T) {
 	// Somebody forgot to reload: the files are right, the server is not.
 	it.Reload = nil
 	m = r.material()
-	r.e.Verify = 300 * time.Millisecond
+	it.Within = 300 * time.Millisecond
 	res := r.apply(it, m, delivery.Failed)
 	if !strings.Contains(res.Error, "shows another certificate") || !strings.Contains(res.Error, "what was there before is back") {
 		t.Errorf("%s", res.Error)
@@ -179,7 +179,7 @@ func TestLiveServer(t *testing.T) {
 	if res := r.look(it, m, delivery.Failed); res.Failures != 1 || res.Error == "" {
 		t.Errorf("%+v", res)
 	}
-	it.Reload, r.e.Verify = s.reload, 0
+	it.Reload, it.Within = s.reload, 0
 	if res := r.apply(it, m, delivery.InSync); res.Failures != 0 {
 		t.Errorf("%+v", res)
 	}
@@ -199,7 +199,7 @@ func TestUndo(t *testing.T) {
 	r.apply(it, m, delivery.Unverified)
 	s := startServer(t, o.Dir+"/fullchain.pem", o.Dir+"/privkey.pem")
 	it.Verify = []installers.Endpoint{{Addr: s.addr}}
-	r.e.Verify = 300 * time.Millisecond
+	it.Within = 300 * time.Millisecond
 	for name, reload := range map[string][]string{
 		"reload fails":   {"/bin/false"},
 		"no program":     {"/nonexistent/reload"},

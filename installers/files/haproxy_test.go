@@ -75,7 +75,6 @@ func TestHAProxy(t *testing.T) {
 			it, m := item(n), r.material(n)
 			it.Verify = []installers.Endpoint{{Addr: addr}}
 			it.Reload = []string{"/bin/sh", "-c", start + " -sf $(cat " + pidFile + ")"}
-			r.e.Verify = 0
 			if res := r.apply(it, m, delivery.InSync); !res.Changed {
 				t.Errorf("%s: %+v", n, res)
 			}

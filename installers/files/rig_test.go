@@ -129,7 +129,7 @@ func newRig(t *testing.T) *rig {
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t, &delivery.Engine{Dir: state, Run: installers.Run, Now: time.Now, Verify: 3 * time.Second}, dir}
+	return &rig{t, &delivery.Engine{Dir: state, Run: installers.Run, Now: time.Now}, dir}
 }
 
 func (r *rig) material(names ...string) *delivery.Material {

@@ -35,7 +35,7 @@ func program(t *testing.T, more string) (path, note string) {
 }
 
 func engine(t *testing.T) *delivery.Engine {
-	return &delivery.Engine{Dir: t.TempDir(), Run: installers.Run, Now: time.Now, Verify: 50 * time.Millisecond}
+	return &delivery.Engine{Dir: t.TempDir(), Run: installers.Run, Now: time.Now}
 }
 
 func TestStyles(t *testing.T) {
@@ -108,7 +108,7 @@ func TestNotShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	it := delivery.Item{Name: "mail", Target: target, Verify: []installers.Endpoint{{Addr: "127.0.0.1:1"}}}
+	it := delivery.Item{Name: "mail", Target: target, Verify: []installers.Endpoint{{Addr: "127.0.0.1:1"}}, Within: 50 * time.Millisecond}
 	e, m := engine(t), material(t, "/live/mail")
 	if res := e.Apply(t.Context(), it, m); res.State != delivery.Failed || !strings.Contains(res.Error, "exec cannot be undone") {
 		t.Errorf("%+v", res)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"edge"
 )
@@ -69,12 +70,26 @@ func (d *deliveries) check(path string, targets []Deliver, names []string) {
 			l.bad(p, "add files, exec, nginx or apache", "no target")
 		}
 		l.checkArgv(p+".reload", t.Reload)
+		l.checkWithin(p+".within", t)
 		for j := range t.Verify {
 			at := fmt.Sprintf("%s.verify[%d]", p, j)
 			if host, port, err := net.SplitHostPort(t.Verify[j].Addr); err != nil || host == "" || !validPort(port) || strings.ContainsAny(host, " @") {
 				l.bad(at, "write host:port, or host:port/smtp, IPv6 in brackets", "%q is not where a server can be asked", shown(t.Verify[j].Addr))
 			}
 		}
+	}
+}
+
+// maxWithin bounds how long a renewal may be held up by one server.
+const maxWithin = 10 * time.Minute
+
+func (l *loader) checkWithin(path string, t *Deliver) {
+	_, written := l.pos[path]
+	switch {
+	case written && t.Verify == nil:
+		l.bad(path, "add verify, or remove it", "nobody waits for a server where verify does not name it")
+	case t.Within <= 0 || t.Within > maxWithin:
+		l.bad(path, "leave it out for ten seconds; at most ten minutes are possible", "%s is no time to wait", t.Within)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -18,9 +19,10 @@ type Deliver struct {
 	Files  *Files
 	Exec   *Exec
 	Server *WebServer
-	Reload []string // argv, run when the certificate was put; nil: nothing
-	Verify []Verify // where the live server has to show it; nil: nobody looks
-	Pos    Pos      // of the entry, for messages
+	Reload []string      // argv, run when the certificate was put; nil: nothing
+	Verify []Verify      // where the live server has to show it; nil: nobody looks
+	Within time.Duration // how long it may take to; default 10 s
+	Pos    Pos           // of the entry, for messages
 }
 
 // Verify is where a server shows a certificate.
@@ -93,8 +95,9 @@ func deliverKey(doc string) key {
 		webServerKey("nginx", "nginx, whose configuration is changed as `edge install --nginx` does it; it is tested, reloaded, verified and undone", "folder of nginx.conf"),
 		webServerKey("apache", "Apache httpd, likewise", "folder of apache2.conf or httpd.conf"),
 		list("reload", "", "files: program and arguments that have the server read the files; there is no shell", text()),
-		oneOf("verify", "", "files and exec: where the live server has to show the certificate within ten seconds, else all is undone: `host:port`, `host:port/smtp` (lmtp, imap, pop3)",
-			text(), list("", "", "", text()))))
+		oneOf("verify", "", "files and exec: where the live server has to show the certificate, else all is undone: `host:port`, `host:port/smtp` (lmtp, imap, pop3)",
+			text(), list("", "", "", text())),
+		dur("within", "10s", "how long the server may take to show it after the reload; longer for one that restarts slowly")))
 }
 
 func webServerKey(name, doc, root string) key {
@@ -108,7 +111,7 @@ func webServerKey(name, doc, root string) key {
 func (l *loader) decodeDeliver(v value) []Deliver {
 	var all []Deliver
 	for _, i := range v.items(0) {
-		d := Deliver{Pos: v.f.pos(i.n)}
+		d := Deliver{Within: 10 * time.Second, Pos: v.f.pos(i.n)}
 		if f := i.get("files"); f.n != nil {
 			d.Files = l.decodeFiles(f)
 		}
@@ -133,6 +136,7 @@ func (l *loader) decodeDeliver(v value) []Deliver {
 		}
 		i.get("reload").texts(&d.Reload)
 		d.Verify = l.decodeVerify(i.get("verify"))
+		i.get("within").duration(&d.Within)
 		all = append(all, d)
 	}
 	return all

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,7 @@ certificates:
       - files: {dir: /srv/mail, group: ssl-cert}
         reload: [systemctl, reload, dovecot]
         verify: localhost:993
+        within: 1m30s
       - files: {dir: /srv/java, layout: jks, owner: "1000", mode: "0400", password: file:pass, names: {file: key.store}}
         verify: ["[::1]:25/smtp", 127.0.0.1:110/pop3]
       - files: {dir: /srv/hitch, layout: key-first}
@@ -50,11 +52,13 @@ certificates:
 	}
 	got := cfg.Certificates[0].Deliver
 	for i := range got {
-		got[i].Pos = Pos{}
+		if got[i].Pos = (Pos{}); i > 0 && got[i].Within == 10*time.Second {
+			got[i].Within = 0
+		}
 	}
 	want := []Deliver{
 		{Files: &Files{Dir: "/srv/mail", Layout: "separate", Names: defaultNames("separate"), Group: "ssl-cert", Mode: 0o640},
-			Reload: []string{"systemctl", "reload", "dovecot"}, Verify: []Verify{{"localhost:993", ""}}},
+			Reload: []string{"systemctl", "reload", "dovecot"}, Verify: []Verify{{"localhost:993", ""}}, Within: 90 * time.Second},
 		{Files: &Files{Dir: "/srv/java", Layout: "jks", Names: map[string]string{"file": "key.store"}, Owner: "1000", Mode: 0o400, Password: "changeit"},
 			Verify: []Verify{{"[::1]:25", "smtp"}, {"127.0.0.1:110", "pop3"}}},
 		{Files: &Files{Dir: "/srv/hitch", Layout: "key-first", Names: map[string]string{"file": "{name}.pem"}, Mode: 0o600}},
@@ -158,6 +162,10 @@ func TestDeliverMistakes(t *testing.T) {
 		"verify port":     {cert("{" + x + ", verify: 'a:99999'}"), ":10:36", "write host:port"},
 		"verify proto":    {cert("{" + x + ", verify: 'a:1/smpt'}"), ":10:36", "did you mean smtp?"},
 		"verify list":     {cert("{" + x + ", verify: ['a:1', b]}"), ":10:44", "\"b\" is not where"},
+		"within nothing":  {cert("{" + x + ", within: 5s}"), ":10:36", "verify does not name it"},
+		"within no time":  {cert("{" + x + ", verify: 'a:1', within: 0s}"), ":10:51", "no time to wait"},
+		"within too long": {cert("{" + x + ", verify: 'a:1', within: 1h}"), ":10:51", "at most ten minutes"},
+		"within a number": {cert("{" + x + ", verify: 'a:1', within: 30}"), ":10:51", "has no unit"},
 		"same file":       {cert("{" + x + "}\n  - {name: b, hosts: [b.test], deliver: [{" + x + "}]}"), ":11:50", "/x/cert.pem is written already, at"},
 		"same folder":     {cert("{" + x + "}\n      - {files: {dir: /x, layout: key-first}}"), ":11:17", "has the certificate of a"},
 		"same versions":   {cert("{files: {dir: /x, names: {key: k}}}\n  - {name: 'b*', hosts: [b.test], deliver: [{files: {dir: /x, names: {key: l}}}]}\n  - {name: b_, hosts: [b.test], deliver: [{files: {dir: /x, names: {key: m}}}]}"), ":12:51", "has the certificate of b_"},
