@@ -64,6 +64,8 @@ func TestFiles(t *testing.T) {
 			map[string]string{"a.conf": "<VirtualHost *:443>\r\nServerName a.test\r\n<IfModule mod_ssl.c>\r\nSSLCertificateFile /live/x/fullchain.pem\r\nSSLCertificateKeyFile /live/x/privkey.pem\r\n</IfModule>\r\nInclude OPTIONS\r\n</VirtualHost>\r\n"}},
 		{"what others read as well stays", map[string]string{"a.conf": "<VirtualHost *:443>\nServerName a.test\nInclude ROOT/snippet\n</VirtualHost>\n<VirtualHost *:443>\nServerName b.test\nInclude ROOT/snippet\n</VirtualHost>\n"}, []string{"a.test"}, installers.Enhancements{},
 			map[string]string{"a.conf": "<VirtualHost *:443>\nServerName a.test\nInclude ROOT/snippet\n" + add + "</VirtualHost>\n<VirtualHost *:443>\nServerName b.test\nInclude ROOT/snippet\n</VirtualHost>\n"}},
+		{"a file that is read twice", map[string]string{"a.conf": "<VirtualHost *:443>\nServerName a.test\nSSLCertificateFile /old\nSSLCertificateKeyFile /old\n</VirtualHost>\n", "b.conf": "Include sites-available/a.conf\n"}, []string{"a.test"}, installers.Enhancements{HSTS: true},
+			map[string]string{"a.conf": "<VirtualHost *:443>\nServerName a.test\nSSLCertificateFile /live/x/fullchain.pem\nSSLCertificateKeyFile /live/x/privkey.pem\nInclude OPTIONS\nHeader always set Strict-Transport-Security \"max-age=31536000\"\n</VirtualHost>\n"}},
 		{"what only one reads does not", map[string]string{"a.conf": "<VirtualHost *:443>\nServerName a.test\nInclude ROOT/snippet\nInclude OPTIONS\n</VirtualHost>\n"}, []string{"a.test"}, installers.Enhancements{},
 			map[string]string{"../snippet": "SSLCertificateFile /live/x/fullchain.pem\nSSLCertificateKeyFile /live/x/privkey.pem\n"}},
 		{"a name is added", map[string]string{"a.conf": "<VirtualHost *:443>\n</VirtualHost>\n"}, []string{"a.test", "b.test"}, installers.Enhancements{},
@@ -166,7 +168,7 @@ func TestOtherLayout(t *testing.T) {
 	if again := s.plan(t, r); !again.Empty() {
 		t.Errorf("again: %v", again.Notes)
 	}
-	r.Enhance.HSTS = true
+	r.Enhance.HSTS, r.Deploy = true, false
 	if _, err := s.Plan(context.Background(), r); err == nil || !strings.HasPrefix(err.Error(), `Apache needs to have module  "headers" active`) {
 		t.Error(err)
 	}

@@ -80,7 +80,7 @@ func (p *planner) directives(s *site, name string) []siteDirective {
 	var out []siteDirective
 	for _, n := range s.host.All(name) {
 		if s.twin == nil || n.File != s.host.File {
-			out = append(out, siteDirective{n.Directive, n.Values, s.twin == nil && p.own(n)})
+			out = append(out, siteDirective{n.Directive, n.Values, s.twin == nil && (p.own(n) || inside(n, s.host))})
 		}
 	}
 	if s.twin == nil {
@@ -94,6 +94,12 @@ func (p *planner) directives(s *site, name string) []siteDirective {
 		out = append(out, siteDirective{d, values, true})
 	}
 	return out
+}
+
+// inside reports whether a directive stands in a host itself, not in a file that it
+// includes. The host may still count several times, where httpd reads its file so.
+func inside(d *conf.Node, v *conf.VirtualHost) bool {
+	return !d.Made && d.File == v.File && d.Start >= v.Start && d.End <= v.End
 }
 
 // within are the directives of a name in a block and in conditions in it.

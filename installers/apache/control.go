@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"edge/installers/apache/conf"
 )
 
 // Commands returns how Apache is tested and reloaded.
@@ -127,6 +129,10 @@ func (a *Apache) master(ctx context.Context) (pid int, file string) {
 	if err != nil {
 		return 0, ""
 	}
+	return a.masterOf(set)
+}
+
+func (a *Apache) masterOf(set *conf.Set) (pid int, file string) {
 	for _, d := range set.Root.All("PidFile") {
 		if len(d.Values) > 0 {
 			file = d.Values[0]

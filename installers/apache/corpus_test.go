@@ -243,6 +243,29 @@ func liveTree(t *testing.T, s *server) {
 		}
 	}
 	before := snapshot(t, s.root)
+	s.answerAll(t, names)
+	same(t, before, snapshot(t, s.root))
+	for i, n := range names {
+		if i > 0 && os.Getenv("EDGE_SOAK") == "" {
+			break
+		}
+		// An address that had no TLS before has none after a rollback, which wants some.
+		if s.at[n] != "" {
+			continue
+		}
+		s.deployOne(t, n, fmt.Sprintf("%s/le/live/%d", s.dir, i))
+	}
+	if _, err := s.runner().Rollback(ctx, 1000, find(s), false); err != nil {
+		t.Fatal(err)
+	}
+	same(t, before, snapshot(t, s.root))
+	t.Logf("%d names", len(names))
+}
+
+// answerAll has the challenges of all names answered, and taken back.
+func (s *server) answerAll(t *testing.T, names []string) {
+	t.Helper()
+	ctx := context.Background()
 	a := s.Authenticator(AuthenticatorOptions{Runner: s.runner(), HTTPPort: s.httpPort, HTTPSPort: s.tlsPort, ConfigDir: s.dir + "/le", WorkDir: s.dir + "/work"})
 	var batch []edge.Answer
 	for i, n := range names {
@@ -259,41 +282,32 @@ func liveTree(t *testing.T, s *server) {
 	if err := a.Cleanup(ctx, batch); err != nil {
 		t.Fatal(err)
 	}
-	same(t, before, snapshot(t, s.root))
-	for i, n := range names {
-		if i > 0 && os.Getenv("EDGE_SOAK") == "" {
-			break
-		}
-		// An address that had no TLS before has none after a rollback, which wants some.
-		if s.at[n] != "" {
-			continue
-		}
-		cert := certificate(t, fmt.Sprintf("%s/le/live/%d", s.dir, i), n)
-		r := s.request(cert, n)
-		r.Enhance = installers.Enhancements{Redirect: true}
-		p, err := s.Plan(ctx, r)
-		if err != nil {
-			t.Errorf("%s: %v", n, err)
-			continue
-		}
-		if _, err := s.runner().Apply(ctx, s, p, r); err != nil {
-			t.Errorf("%s: %v", n, err)
-			continue
-		}
-		if got := s.shows(t, n); len(got) != 1 || got[0] != n {
-			t.Errorf("%s: shown is %q", n, got)
-		}
-		if again, err := s.Plan(ctx, r); err != nil || !again.Empty() {
-			var b strings.Builder
-			if again != nil {
-				installers.Show(&b, again, s)
-			}
-			t.Errorf("%s: again: %v %s", n, err, b.String())
-		}
+}
+
+// deployOne installs a certificate for a name, and sees it.
+func (s *server) deployOne(t *testing.T, n, dir string) {
+	t.Helper()
+	ctx := context.Background()
+	cert := certificate(t, dir, n)
+	r := s.request(cert, n)
+	r.Enhance = installers.Enhancements{Redirect: true}
+	p, err := s.Plan(ctx, r)
+	if err != nil {
+		t.Errorf("%s: %v", n, err)
+		return
 	}
-	if _, err := s.runner().Rollback(ctx, 1000, find(s), false); err != nil {
-		t.Fatal(err)
+	if _, err := s.runner().Apply(ctx, s, p, r); err != nil {
+		t.Errorf("%s: %v", n, err)
+		return
 	}
-	same(t, before, snapshot(t, s.root))
-	t.Logf("%d names", len(names))
+	if got := s.shows(t, n); len(got) != 1 || got[0] != n {
+		t.Errorf("%s: shown is %q", n, got)
+	}
+	if again, err := s.Plan(ctx, r); err != nil || !again.Empty() {
+		var b strings.Builder
+		if again != nil {
+			installers.Show(&b, again, s)
+		}
+		t.Errorf("%s: again: %v %s", n, err, b.String())
+	}
 }

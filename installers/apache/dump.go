@@ -3,6 +3,7 @@ package apache
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,44 +15,45 @@ import (
 // hostLine is where DUMP_VHOSTS says that a virtual host is.
 var hostLine = regexp.MustCompile(`(?m)^(?:default server|\s*\S.*?) \((/[^\n]*):(\d+)\)$`)
 
-// crosscheck has httpd itself say where its virtual hosts are: one that is not found
-// here, or is found and not there, would get a certificate meant for another.
-func (a *Apache) crosscheck(ctx context.Context, set *conf.Set) error {
+// crosscheck has httpd itself say where its virtual hosts are. One that is not found here
+// could be the one that a certificate is for: an error. Those that are found here and
+// not there, as with an address that cannot be resolved, are returned by their place.
+func (a *Apache) crosscheck(ctx context.Context, set *conf.Set) (dropped map[string]bool, err error) {
 	out, err := a.run(ctx, a.dumpArgv()...)
 	i := strings.Index(out, "VirtualHost configuration")
 	switch {
 	case i >= 0: // what it may not like beside is for Test
 	case err != nil:
-		return certbots("Error while running %w", err)
+		return nil, certbots("Error while running %w", err)
 	default:
-		return nil // a program that says nothing of them
+		return nil, nil // a program that says nothing of them
+	}
+	if len(out) >= maxSaid {
+		return nil, nil // there are more than can be compared
 	}
 	theirs := map[string]bool{}
 	for _, m := range hostLine.FindAllStringSubmatch(out[i:], -1) {
 		theirs[place(m[1], m[2])] = true
 	}
-	ours := map[string]bool{}
-	var odd []string
+	dropped = map[string]bool{}
+	missed := maps.Clone(theirs)
 	for _, v := range set.Hosts() {
-		if v.File.Real == "" {
-			continue // a macro's
+		if v.Made {
+			continue // they have no place
 		}
-		at := place(v.File.Real, fmt.Sprint(v.Line))
-		if ours[at] = true; !theirs[at] {
-			odd = append(odd, at+" is not one of Apache's")
+		at := placeOf(v)
+		if !theirs[at] {
+			dropped[at] = true
 		}
+		delete(missed, at) // a file that is read twice has each host twice
 	}
-	for at := range theirs {
-		if !ours[at] {
-			odd = append(odd, at+" is one of Apache's, and was not found here")
-		}
+	if len(missed) > 0 {
+		return nil, fmt.Errorf("the configuration is understood in another way than by Apache itself: its virtual host at %s was not found; please report this", strings.Join(slices.Sorted(maps.Keys(missed)), ", that at "))
 	}
-	if len(odd) == 0 || len(out) >= maxSaid {
-		return nil
-	}
-	slices.Sort(odd)
-	return fmt.Errorf("the configuration of Apache is understood in another way than by Apache itself: the virtual host at %s; please report this", strings.Join(odd, ", that at "))
+	return dropped, nil
 }
+
+func placeOf(v *conf.VirtualHost) string { return place(v.File.Real, fmt.Sprint(v.Line)) }
 
 func place(file, line string) string {
 	if real, err := filepath.EvalSymlinks(file); err == nil {

@@ -225,7 +225,21 @@ func TestInstallLive(t *testing.T) {
 	cert := certificate(t, s.dir+"/le/live/a", "a.example.test", "www.a.example.test", "b.example.test")
 	r := s.request(cert, "a.example.test", "www.a.example.test", "b.example.test")
 	r.Enhance = installers.Enhancements{Redirect: true, HSTS: true, UIR: true, Staple: true}
-	out, err := s.runner().Apply(context.Background(), s, s.plan(t, r), r)
+	p := s.plan(t, r)
+	if len(p.Watch) != 1 || p.Watch[0].Name != "c.example.test" {
+		t.Errorf("watched: %v", p.Watch)
+	}
+	// A certificate that was renewed since Apache read it is shown by the next reload,
+	// which must not be taken for damage.
+	certificate(t, filepath.Dir(old.Key), "c.example.test")
+	later := time.Now().Add(time.Minute)
+	if err := os.Chtimes(old.FullChain, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if p = s.plan(t, r); len(p.Watch) != 0 {
+		t.Errorf("watched, though it is going to change: %v", p.Watch)
+	}
+	out, err := s.runner().Apply(context.Background(), s, p, r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"edge/installers"
 	"edge/installers/apache/conf"
@@ -45,6 +46,8 @@ type planner struct {
 	have  map[string]bool // modules that are loaded now
 	uses  map[*conf.Directive]int
 	local []netip.Addr // addresses of this machine
+
+	loaded time.Time // when httpd has read its configuration last; zero: not known
 
 	edits    conf.Edits // of files that httpd reads
 	targets  []*site
@@ -88,7 +91,8 @@ func (a *Apache) start(ctx context.Context, r installers.Request, tls bool) (*pl
 	if err != nil {
 		return nil, err
 	}
-	if err := a.crosscheck(ctx, set); err != nil {
+	dropped, err := a.crosscheck(ctx, set)
+	if err != nil {
 		return nil, err
 	}
 	p := &planner{
@@ -101,7 +105,12 @@ func (a *Apache) start(ctx context.Context, r installers.Request, tls bool) (*pl
 			return nil, err
 		}
 	}
-	p.hosts = p.set.Hosts()
+	if _, file := a.masterOf(set); file != "" {
+		if info, err := os.Stat(file); err == nil {
+			p.loaded = info.ModTime()
+		}
+	}
+	p.hosts = slices.DeleteFunc(p.set.Hosts(), func(v *conf.VirtualHost) bool { return !v.Made && dropped[placeOf(v)] })
 	p.uses = map[*conf.Directive]int{}
 	p.count(p.set.Root)
 	return p, nil

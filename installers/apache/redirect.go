@@ -46,7 +46,7 @@ func (p *planner) redirect(s *site) error {
 		switch {
 		case slices.Equal(d.Values, rule):
 			return nil // certbot's words: Certbot has already enabled redirection
-		case len(d.Values) == 3 && d.Values[0] == rule[0] && d.Values[1] == rule[1] && slices.Contains(oldFlags, d.Values[2]) && p.own(d):
+		case len(d.Values) == 3 && d.Values[0] == rule[0] && d.Values[1] == rule[1] && slices.Contains(oldFlags, d.Values[2]) && (p.own(d) || inside(d, v)):
 			p.edits.Replace(d.Directive, line)
 			return nil
 		}

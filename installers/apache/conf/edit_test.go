@@ -144,6 +144,74 @@ func collect(b *Block) (ds []*Directive, bs []*Block) {
 	return ds, bs
 }
 
+// randomEdits are edits with what they should lead to.
+type randomEdits struct {
+	Edits
+	plan    map[spot]string
+	gone    map[*Directive]bool
+	touched []Span
+}
+
+func (e *randomEdits) expect(at any, where, line string) {
+	key := spot{at, where}
+	e.plan[key] = strings.TrimPrefix(e.plan[key]+"\n"+line, "\n")
+}
+
+// any does one edit at a directive or, where d is nil or chance wants so, in a block.
+func (e *randomEdits) any(rng *rand.Rand, text string, d *Directive, b *Block) {
+	line := fmt.Sprintf("%q", strings.Fields(text))
+	op := rng.IntN(7)
+	if d == nil {
+		op %= 2
+	}
+	if op >= 4 && e.gone[d] {
+		return
+	}
+	instead := ""
+	switch op {
+	case 0:
+		e.InsertFirst(b, text)
+		e.expect(b, "first", line)
+	case 1:
+		e.InsertLast(b, text)
+		e.expect(b, "last", line)
+	case 2:
+		e.InsertBefore(d, text)
+		e.expect(d, "before", line)
+	case 3:
+		e.InsertAfter(d, text)
+		e.expect(d, "after", line)
+	case 4:
+		e.Remove(d)
+	case 5:
+		e.CommentOut(d)
+	case 6:
+		e.Replace(d, text)
+		instead = line
+	}
+	if op >= 4 {
+		e.gone[d] = true
+		e.plan[spot{d, "instead"}] = instead
+	}
+	if op < 2 {
+		e.touched = append(e.touched, Span{b.Open, b.end})
+	} else {
+		e.touched = append(e.touched, d.lines)
+	}
+}
+
+// collide says whether there is an edit inside of a directive that goes.
+func (e *randomEdits) collide() bool {
+	return slices.ContainsFunc(e.touched, func(s Span) bool {
+		for d := range e.gone {
+			if d.lines.Start <= s.Start && s.End <= d.lines.End && d.lines != s {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // checkEdits makes edits at random and compares the tree that comes out with the one
 // that should. Edits that collide have to be refused, and only they.
 func checkEdits(t *testing.T, src string, seed uint64) {
@@ -153,79 +221,22 @@ func checkEdits(t *testing.T, src string, seed uint64) {
 	}
 	rng := rand.New(rand.NewPCG(seed, 0))
 	ds, bs := collect(f.Root)
-	var e Edits
-	plan := map[spot]string{}
-	gone := map[*Directive]bool{}
-	var touched []Span
+	ds = append(ds, nil)
+	e := &randomEdits{plan: map[spot]string{}, gone: map[*Directive]bool{}}
 	for i := range 1 + rng.IntN(6) {
-		text := fmt.Sprintf("new%d a", i)
-		line := fmt.Sprintf("%q", strings.Fields(text))
-		b := bs[rng.IntN(len(bs))]
-		op := rng.IntN(7)
-		if len(ds) == 0 {
-			op %= 2
-		}
-		expect := func(at any, where string) {
-			key := spot{at, where}
-			plan[key] = strings.TrimPrefix(plan[key]+"\n"+line, "\n")
-		}
-		if op < 2 {
-			if op == 0 {
-				e.InsertFirst(b, text)
-				expect(b, "first")
-			} else {
-				e.InsertLast(b, text)
-				expect(b, "last")
-			}
-			touched = append(touched, Span{b.Open, b.end})
-			continue
-		}
-		d := ds[rng.IntN(len(ds))]
-		if op >= 4 && gone[d] {
-			continue
-		}
-		switch op {
-		case 2:
-			e.InsertBefore(d, text)
-			expect(d, "before")
-		case 3:
-			e.InsertAfter(d, text)
-			expect(d, "after")
-		case 4:
-			e.Remove(d)
-		case 5:
-			e.CommentOut(d)
-		case 6:
-			e.Replace(d, text)
-		}
-		if op >= 4 {
-			gone[d] = true
-			plan[spot{d, "instead"}] = ""
-			if op == 6 {
-				plan[spot{d, "instead"}] = line
-			}
-		}
-		touched = append(touched, d.lines)
+		e.any(rng, fmt.Sprintf("new%d a", i), ds[rng.IntN(len(ds))], bs[rng.IntN(len(bs))])
 	}
-	collide := slices.ContainsFunc(touched, func(s Span) bool {
-		for d := range gone {
-			if d.lines.Start <= s.Start && s.End <= d.lines.End && d.lines != s {
-				return true
-			}
-		}
-		return false
-	})
-	got, err := f.With(&e)
+	got, err := f.With(&e.Edits)
 	if err != nil {
-		if errors.Is(err, errOverlap) != collide && !strings.HasSuffix(src, `\`) {
+		if errors.Is(err, errOverlap) != e.collide() && !strings.HasSuffix(src, `\`) {
 			t.Fatalf("%q: %v", src, err)
 		}
 		return
 	}
-	if collide {
+	if e.collide() {
 		t.Fatalf("%q: edits inside of what goes were taken: %q", src, got.Src)
 	}
-	if have, want := outline(got.Root, nil), outline(f.Root, plan); !slices.Equal(have, want) {
+	if have, want := outline(got.Root, nil), outline(f.Root, e.plan); !slices.Equal(have, want) {
 		t.Fatalf("%q became\n%q:\n%q, want\n%q", src, got.Src, have, want)
 	}
 }
