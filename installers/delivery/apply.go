@@ -150,11 +150,11 @@ type seen struct {
 // shown is what the server shows now; what shows nothing is left out.
 func shown(ctx context.Context, it *Item, m *Material) []seen {
 	var list []seen
-	for _, e := range checks(it.Verify, m) {
-		if leaf, err := installers.Shows(ctx, e, m.Certs[0]); err == nil {
+	look(ctx, checks(it.Verify, m), m.Certs[0], func(e installers.Endpoint, leaf *x509.Certificate, err error) {
+		if err == nil {
 			list = append(list, seen{e, leaf})
 		}
-	}
+	})
 	return list
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -149,6 +150,18 @@ func TestAwait(t *testing.T) {
 		if err := await(t.Context(), at, other.Certs[0], time.Millisecond); err == nil || !strings.HasPrefix(err.Error(), want+" shows another certificate") {
 			t.Errorf("%s: %v", proto, err)
 		}
+	}
+	// Who does not answer is asked once, whatever names there are.
+	asked := 0
+	look(t.Context(), checks([]installers.Endpoint{{Addr: "127.0.0.1:1"}, {Addr: "127.0.0.1:1", StartTLS: "imap"}}, m), m.Certs[0], func(installers.Endpoint, *x509.Certificate, error) { asked++ })
+	if asked != 2 {
+		t.Errorf("asked %d times", asked)
+	}
+	asked = 0
+	refuses := talk(t, b, "no TLS at all", "<x")
+	look(t.Context(), checks([]installers.Endpoint{{Addr: refuses}}, m), m.Certs[0], func(installers.Endpoint, *x509.Certificate, error) { asked++ })
+	if asked != 3 {
+		t.Errorf("a server that refuses names was asked for %d", asked)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))

@@ -2,9 +2,12 @@ package delivery
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"strings"
+
+	"edge/installers"
 )
 
 // Look says how a delivery stands, and what Apply would do. It changes nothing. The
@@ -87,11 +90,11 @@ func (e *Engine) view(ctx context.Context, it *Item, m *Material, r *record) vie
 			return v
 		}
 	}
-	for _, e := range checks(it.Verify, m) {
-		if why := wrong(ctx, e, m.Certs[0]); why != "" {
+	look(ctx, checks(it.Verify, m), m.Certs[0], func(e installers.Endpoint, leaf *x509.Certificate, err error) {
+		if why := otherwise(e, leaf, err, m.Certs[0]); why != "" {
 			v.unseen = append(v.unseen, why)
 		}
-	}
+	})
 	return v
 }
 

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -41,11 +43,17 @@ func checks(at []installers.Endpoint, m *Material) []installers.Endpoint {
 
 // wrong says why an endpoint does not show a leaf, "" where it does.
 func wrong(ctx context.Context, e installers.Endpoint, want *x509.Certificate) string {
+	got, err := installers.Shows(ctx, e, want)
+	return otherwise(e, got, err, want)
+}
+
+// otherwise says what an endpoint showed in the place of what it should, "" where it
+// showed that.
+func otherwise(e installers.Endpoint, got *x509.Certificate, err error, want *x509.Certificate) string {
 	where := place(e)
 	if e.Name != "" {
 		where = e.Name + " at " + where
 	}
-	got, err := installers.Shows(ctx, e, want)
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%s shows no certificate: %v", where, err)
@@ -53,6 +61,21 @@ func wrong(ctx context.Context, e installers.Endpoint, want *x509.Certificate) s
 		return fmt.Sprintf("%s shows another certificate (SHA-256 %s, want %s)", where, sum(got), sum(want))
 	}
 	return ""
+}
+
+// look asks each endpoint in turn. One that does not answer is asked for no other name:
+// each would take its time. One that answers may still refuse single names.
+func look(ctx context.Context, list []installers.Endpoint, like *x509.Certificate, saw func(e installers.Endpoint, leaf *x509.Certificate, err error)) {
+	dead := map[string]bool{}
+	for _, e := range list {
+		if dead[place(e)] {
+			continue
+		}
+		leaf, err := installers.Shows(ctx, e, like)
+		var op *net.OpError
+		dead[place(e)] = errors.As(err, &op) && (op.Op == "dial" || op.Timeout()) || errors.Is(err, context.DeadlineExceeded)
+		saw(e, leaf, err)
+	}
 }
 
 // place is an endpoint as it is in the configuration.
