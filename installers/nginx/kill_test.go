@@ -26,7 +26,7 @@ func TestKilled(t *testing.T) {
 			t.Parallel()
 			killed := 0
 			for n := 0; ; n++ {
-				if os.Getenv("EDGE_SOAK") == "" && n%7 != 3 && n > 0 && n < 200 {
+				if os.Getenv("EDGE_SOAK") == "" && n%11 != 3 && n > 0 && n < 200 {
 					continue
 				}
 				if !killAt(t, op, n) {

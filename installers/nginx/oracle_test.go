@@ -142,6 +142,9 @@ func comparePicks(t *testing.T, n *Nginx, s *site, root string, http, https uint
 	if err != nil {
 		t.Fatal(err)
 	}
+	if os.Getenv("EDGE_SOAK") == "" && len(names) > 40 {
+		names = slices.DeleteFunc(names, func(n string) bool { return len(n)%3 != 0 })
+	}
 	names = append(names, more...)
 	left := map[string]bool{}
 	for _, name := range names {
