@@ -82,6 +82,8 @@ func TestFiles(t *testing.T) {
 			map[string]string{"a.conf": "<VirtualHost *:80>\nServerName a.test\nRewriteEngine On\nRewriteRule ^ https://%{SERVER_NAME}%{REQUEST_URI} [END,NE,R=permanent]\n</VirtualHost>\n<VirtualHost *:443>\nServerName a.test\n" + add + "</VirtualHost>\n"}},
 		{"a pattern among the names", map[string]string{"a.conf": "<VirtualHost *:80>\nServerName a.test\nServerAlias *.a.test\n</VirtualHost>\n<VirtualHost *:443>\nServerName a.test\nServerAlias *.a.test\n" + add + "</VirtualHost>\n"}, []string{"a.test"}, installers.Enhancements{Redirect: true},
 			map[string]string{"a.conf": "<VirtualHost *:80>\nServerName a.test\nServerAlias *.a.test\nRewriteEngine on\nRewriteCond %{SERVER_NAME} =a.test [OR]\nRewriteCond %{SERVER_NAME} ^.*\\.a\\.test$\nRewriteRule ^ https://%{SERVER_NAME}%{REQUEST_URI} [END,NE,R=permanent]\n</VirtualHost>\n<VirtualHost *:443>\nServerName a.test\nServerAlias *.a.test\n" + add + "</VirtualHost>\n"}},
+		{"a host for HTTP without a name", map[string]string{"a.conf": "<VirtualHost *:80>\n</VirtualHost>\n<VirtualHost *:443>\nServerName a.test\n" + add + "</VirtualHost>\n"}, []string{"a.test"}, installers.Enhancements{Redirect: true},
+			map[string]string{"a.conf": "<VirtualHost *:80>\nRewriteEngine on\nRewriteCond %{SERVER_NAME} =a.test\nRewriteRule ^ https://%{SERVER_NAME}%{REQUEST_URI} [END,NE,R=permanent]\n</VirtualHost>\n<VirtualHost *:443>\nServerName a.test\n" + add + "</VirtualHost>\n"}},
 		{"no host for HTTP", map[string]string{"a.conf": "<VirtualHost *:443>\nServerName a.test\nServerAlias b.test\n" + add + "</VirtualHost>\n"}, []string{"a.test"}, installers.Enhancements{Redirect: true},
 			map[string]string{"le-redirect-a.test.conf": "<VirtualHost *:80>\nServerName a.test \nServerAlias b.test \nServerSignature Off\n\nRewriteEngine On\nRewriteRule ^ https://%{SERVER_NAME}%{REQUEST_URI} [END,NE,R=permanent]\n\nErrorLog /var/log/apache2/redirect.error.log\nLogLevel warn\n</VirtualHost>\n"}},
 	} {
@@ -316,6 +318,31 @@ func TestAnswersAsCertbot(t *testing.T) {
 	}
 	if len(got) != 0 || len(p.Checks) != 1 || p.Checks[0].WantBody != "tok.key" || p.Checks[0].Addr != "*:80" {
 		t.Errorf("%v %v", got, p.Checks)
+	}
+}
+
+// TLS-SNI-01 is answered at specific addresses as well, which would hide any other.
+func TestSNIAddresses(t *testing.T) {
+	s := withSSL(t, map[string]string{"a.conf": "<VirtualHost 10.0.0.1:443 _default_:443 [::1]:443>\nServerName a.test\n</VirtualHost>\n<VirtualHost 10.0.0.2:80>\n</VirtualHost>\n"})
+	answer := edge.Answer{Type: edge.TLSSNI01, Identifier: edge.Identifier{Type: edge.DNS, Value: "a.test"}, Token: "tok", KeyAuth: "tok.key"}
+	p, err := s.planAnswers(context.Background(), []edge.Answer{answer}, AuthenticatorOptions{ConfigDir: s.dir + "/le", WorkDir: s.dir + "/work", TLSSNI: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := s.result(p)
+	z := edge.SNI01Name("tok.key")
+	want := "<IfModule mod_ssl.c>\n<VirtualHost *:443 10.0.0.1:443 [::1]:443>\n    ServerName " + z + "\n    UseCanonicalName on\n    SSLStrictSNIVHostCheck on\n    LimitRequestBody 1048576\n    Include " + s.dir + "/le/" + optionsName +
+		"\n    SSLCertificateFile " + s.dir + "/work/tok.crt\n    SSLCertificateKeyFile " + s.dir + "/work/tok.pem\n    DocumentRoot " + s.dir + "/work/tls_sni_01_page\n</VirtualHost>\n</IfModule>\n"
+	if got["apache2/"+sniFile] != want || !strings.HasSuffix(got["apache2/apache2.conf"], "\nInclude "+s.root+"/"+sniFile+"\n") {
+		t.Errorf("%s", got["apache2/"+sniFile])
+	}
+	for _, c := range p.Changes {
+		if strings.HasSuffix(c.Path, ".pem") && c.Mode != 0o600 {
+			t.Errorf("%s has mode %v", c.Path, c.Mode)
+		}
+	}
+	if len(p.Serves) != 2 || p.Serves[0].Name != z || p.Serves[0].Leaf == [32]byte{} || p.Serves[0].Addr != "*:443" || p.Serves[1].Addr != "[::1]:443" {
+		t.Errorf("%v", p.Serves)
 	}
 }
 

@@ -2,6 +2,7 @@ package apache
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -93,6 +94,49 @@ func TestCrosscheck(t *testing.T) {
 	}
 	write(t, s.root, map[string]string{"sites-available/a.conf": "\n<VirtualHost *:80>\nServerName a.test\n</VirtualHost>\n"})
 	if _, err = s.crosscheck(ctx, set); err == nil || !strings.Contains(err.Error(), "its virtual host at "+s.root+"/sites-available/a.conf:2 was not found") {
+		t.Error(err)
+	}
+}
+
+// In distributions like Red Hat's, the program says what it is by one name, and is told
+// by another; restart is tried where graceful fails. Their apachectl cannot run here.
+func TestRedHat(t *testing.T) {
+	dir := folder(t)
+	script := `#!/bin/sh
+case "$(basename "$0") $*" in
+"httpd -v") echo "Server version: Apache/2.4.57 (Red Hat)" ;;
+"httpd -l") printf 'Compiled in modules:\n  core.c\n  http_core.c\n' ;;
+"apachectl -d DIR/httpd -f DIR/httpd/conf/httpd.conf -k restart") echo restarted >DIR/restarted ;;
+"apachectl -d DIR/httpd -f DIR/httpd/conf/httpd.conf -t") exit 0 ;;
+*) echo "refused: $(basename "$0") $*" >&2; exit 1 ;;
+esac
+`
+	script = strings.ReplaceAll(script, "DIR", dir)
+	write(t, dir, map[string]string{"bin/httpd": script, "bin/apachectl": script, "httpd/conf/httpd.conf": "Listen 80\n<VirtualHost *:80>\nServerName a.test\n</VirtualHost>\n", "os": "ID=rhel\nVERSION_ID=9.4\n"})
+	for _, name := range []string{"httpd", "apachectl"} {
+		if err := os.Chmod(dir+"/bin/"+name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := context.Background()
+	a, err := Detect(ctx, Options{ServerRoot: dir + "/httpd", OSRelease: dir + "/os", Ctl: dir + "/bin/apachectl", Bin: dir + "/bin/httpd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.version != "2.4.57" || !slices.Equal(a.static, []string{"core.c", "http_core.c"}) || a.challenges != dir+"/httpd/conf.d" || a.modules || a.sites {
+		t.Errorf("%+v", a)
+	}
+	if err := a.Test(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := a.Activate(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir + "/restarted"); err != nil {
+		t.Error(err)
+	}
+	a.alternative = ""
+	if err := a.Activate(ctx); err == nil || !strings.Contains(err.Error(), "refused: apachectl") || !strings.Contains(err.Error(), "graceful") {
 		t.Error(err)
 	}
 }

@@ -1,7 +1,10 @@
 package apache
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,5 +48,37 @@ func TestInstallAsCertbot(t *testing.T) {
 	}
 	if len(p.Titles) != 2 || p.Titles[0] != "Deployed ACME Certificate" {
 		t.Errorf("%q", p.Titles)
+	}
+}
+
+// A module comes with those that it needs, each by a command that can be taken back.
+func TestModules(t *testing.T) {
+	s := debianTree(t, map[string]string{"a.conf": "<VirtualHost *:80>\nServerName a.test\n</VirtualHost>\n"})
+	for _, gone := range []string{"mime.load", "mime.conf"} {
+		if err := os.Remove(s.root + "/mods-enabled/" + gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := s.detect(t).plan(t, s.request(lineage, "a.test"))
+	var done, undone []string
+	for _, c := range p.Commands {
+		done, undone = append(done, c.Do[len(c.Do)-1]), append(undone, c.Undo[len(c.Undo)-1])
+	}
+	if want := []string{"mime", "socache_shmcb", "ssl"}; !slices.Equal(done, want) || !slices.Equal(undone, want) {
+		t.Errorf("%q %q", done, undone)
+	}
+	if err := os.Remove(s.root + "/mods-available/ssl.load"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Plan(context.Background(), s.request(lineage, "a.test")); err == nil || !strings.Contains(err.Error(), "enable the module ssl") {
+		t.Error(err)
+	}
+	no := false
+	a, err := Detect(context.Background(), Options{ServerRoot: s.root, OSRelease: osRelease(t), HandleModules: &no, HandleSites: &no})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Plan(context.Background(), s.request(lineage, "a.test")); err == nil || err.Error() != "Could not find ssl_module; not installing certificate." {
+		t.Error(err)
 	}
 }
