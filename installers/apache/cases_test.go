@@ -289,6 +289,11 @@ func TestChoosing(t *testing.T) {
 	if p := s.plan(t, r); len(p.Titles) != 1 || len(p.Changes) != 1 || len(p.Checks) != 1 || len(p.Serves) != 0 || len(p.Watch) != 1 || p.Watch[0].Name != "b.a.test" {
 		t.Errorf("%+v", p)
 	}
+	// The only host that is not there for all is taken for any name.
+	only := withSSL(t, map[string]string{"a.conf": "<VirtualHost _default_:443>\nServerName b.test\n</VirtualHost>\n<VirtualHost *:80>\nServerName a.test\n</VirtualHost>\n"})
+	if got := only.result(only.plan(t, only.request(lineage, "other.test")))["apache2/sites-available/a-le-ssl.conf"]; !strings.Contains(got, "ServerName a.test\n\nServerAlias other.test\n") {
+		t.Errorf("%s", got)
+	}
 	made := withSSL(t, map[string]string{"m.conf": "<Macro M $n>\n<VirtualHost *:80>\nServerName $n\n</VirtualHost>\n</Macro>\nUse M a.test\nUse M b.test\n"})
 	if _, err := made.Plan(ctx, made.request(lineage, "a.test")); err == nil || !strings.HasPrefix(err.Error(), "Certbot could not find a VirtualHost for a.test") {
 		t.Error(err)

@@ -64,9 +64,8 @@ type Node struct {
 	Values []string
 	// Nodes are what counts in a section.
 	Nodes []*Node
-	// Made says that a macro has made the directive, or that it stands in a file that
-	// httpd reads several times: an edit of it would change more than this.
-	Made, Shared bool
+	// Made says that a macro has made the directive: no file has its bytes.
+	Made bool
 }
 
 // All returns the directives of a name in a section, not those in sections of it.
@@ -124,7 +123,6 @@ type loader struct {
 	known  map[string]*File // of an earlier Set, by real path
 	root   string           // ServerRoot
 	opened map[string]bool
-	seen   map[*Directive]bool
 	chain  []*File // from the main file to the one that is being looked at
 
 	vars, defines map[string]string
@@ -135,7 +133,7 @@ type loader struct {
 
 func newLoader(set *Set, known map[string]*File) *loader {
 	l := &loader{
-		set: set, known: known, opened: map[string]bool{}, seen: map[*Directive]bool{},
+		set: set, known: known, opened: map[string]bool{},
 		vars: map[string]string{}, defines: map[string]string{}, macros: map[string]*macro{},
 	}
 	for _, name := range set.env.Defines {
@@ -211,8 +209,7 @@ func (l *loader) walk(b *Block, into *Node) error {
 		if done {
 			continue
 		}
-		n := &Node{Directive: d, Parent: into, Values: values, Made: d.File.Real == "", Shared: l.seen[d]}
-		l.seen[d] = true
+		n := &Node{Directive: d, Parent: into, Values: values, Made: d.File.Real == ""}
 		into.Nodes = append(into.Nodes, n)
 		if d.Block != nil && !d.Block.Opaque {
 			if err := l.walk(d.Block, n); err != nil {
