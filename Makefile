@@ -9,7 +9,8 @@ LDFLAGS     := -s -w -X main.version=$(VERSION)
 FUZZTIME    ?= 5s
 # Debian packages that the tests drive for real, and those that only the benchmark needs.
 TEST_PKGS   := certbot python3-certbot-nginx python3-certbot-apache python3-certbot-dns-cloudflare python3-certbot-dns-rfc2136 \
-               prometheus knot systemd curl ca-certificates nginx-light libnginx-mod-http-lua libnginx-mod-stream libnginx-mod-mail
+               prometheus knot systemd curl ca-certificates nginx-light libnginx-mod-http-lua libnginx-mod-stream libnginx-mod-mail \
+               apache2 haproxy openssl default-jre-headless e2fsprogs python3
 BENCH_PKGS  := nginx-light haproxy caddy
 export CGO_ENABLED ?= 0
 export GOFLAGS ?= -buildvcs=false

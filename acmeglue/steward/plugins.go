@@ -106,6 +106,14 @@ func (s *Steward) choosePlugins(ctx context.Context, o *certbotcli.Options, verb
 		}
 		auth = ""
 	}
+	// As with certbot, one that does not work is found out before anything else is done.
+	for _, name := range []string{inst, auth} {
+		if isWebServer(name) {
+			if _, err := s.webServer(ctx, name, o); err != nil {
+				return err
+			}
+		}
+	}
 	o.Authenticator, o.Installer = auth, inst
 	s.o.Log.Info(fmt.Sprintf("Plugins selected: Authenticator %s, Installer %s", orNone(auth), orNone(inst)))
 	return nil

@@ -138,7 +138,8 @@ func (c *client) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	err = s.Run(ctx, c.o)
+	// Deliveries lock the folders of servers themselves.
+	err = errors.Join(s.Run(ctx, c.o), servers.close(), c.deliver(ctx))
 	if !reads {
 		c.publish(context.WithoutCancel(ctx), s)
 	}

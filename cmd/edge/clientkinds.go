@@ -20,7 +20,7 @@ func webServerKinds() []webServerKind {
 }
 
 func openNginx(ctx context.Context, o *certbotcli.Options, t *installers.Runner) (openServer, error) {
-	n, err := nginx.Detect(ctx, nginx.Options{Ctl: o.NginxCtl, ServerRoot: o.NginxServerRoot})
+	n, err := nginx.Detect(ctx, nginx.Options{Ctl: o.NginxCtl, ServerRoot: o.NginxServerRoot, Settle: o.NginxSleep})
 	if err != nil {
 		return openServer{}, err
 	}

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"edge/internal/edgetest"
@@ -53,19 +56,39 @@ func TestNginxFolderIsLocked(t *testing.T) {
 	if out := w.server(ours, "run -n --nginx --agree-tos -m a@example.org -d one.example.test -d two.example.test"); out.code != 0 {
 		t.Fatal(out.stderr)
 	}
+	// certbot at the same server, with folders of its own, waits for its CA.
+	other := newTree(t, edgetest.CAOptions{})
+	asked, answer := make(chan struct{}, 1), make(chan struct{})
+	finish := sync.OnceFunc(func() { close(answer) })
+	t.Cleanup(finish)
+	other.ca.Fault(func(http.ResponseWriter, *http.Request) bool {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-answer
+		return false
+	})
+	theirs := other.command(debians, append(strings.Fields("certonly -n --nginx --agree-tos -m a@example.org -d nosuch.example.test"), w.flags...)...)
+	if err := theirs.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	if out := w.server(ours, line); out.code != 1 || !strings.Contains(out.stderr, "Unable to lock "+w.path("nginx")) {
+		t.Errorf("certbot has the lock: %d\n%s", out.code, out.stderr)
+	}
+	if out := w.server("edge", line+" --lock-timeout 0"); out.code != 1 || !strings.Contains(out.stderr, fmt.Sprintf("process %d", theirs.Process.Pid)) {
+		t.Errorf("edge names who has the lock: %d\n%s", out.code, out.stderr)
+	}
+	finish()
+	_ = theirs.Wait() // its CA looks at another port
+	// And edge has it.
 	held, err := flock.Dir(context.Background(), w.path("nginx"), flock.Options{Command: "this test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs, own := w.server(debians, line), w.server(ours, line)
-	for _, out := range []outcome{theirs, own} {
-		if out.code != 1 || !strings.Contains(out.stderr, "Unable to lock "+w.path("nginx")) {
-			t.Errorf("locked: %d\n%s", out.code, out.stderr)
-		}
-	}
-	out := w.server("edge", line+" --lock-timeout 0")
-	if out.code != 1 || !strings.Contains(out.stderr, "this test") {
-		t.Errorf("edge names who has the lock: %d\n%s", out.code, out.stderr)
+	if out := w.server(debians, line); out.code != 1 || !strings.Contains(out.stderr, "Unable to lock "+w.path("nginx")) {
+		t.Errorf("edge has the lock: %d\n%s", out.code, out.stderr)
 	}
 	if err := held.Release(); err != nil {
 		t.Fatal(err)

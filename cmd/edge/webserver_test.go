@@ -207,6 +207,7 @@ var nginxScript = []string{
 	"renew --cert-name one.example.test --force-renewal --no-random-sleep-on-renew",
 	"enhance -n --nginx --cert-name one.example.test --hsts",
 	"enhance -n --nginx --cert-name one.example.test --uir",
+	"run -n --nginx --no-redirect -d nosuch.example.test",
 	"rollback -n -i nginx",
 	"rollback -n",
 }
@@ -234,7 +235,7 @@ func asCertbot(t *testing.T, script []string, start func(*testing.T) *webTree) {
 		for _, line := range script {
 			out := w.server(program, line)
 			a := after{Stdout: w.neutral(out.stdout), Stderr: w.neutral(out.stderr), Code: out.code}
-			for _, name := range []string{"one.example.test", "two.example.test", "three.example.test", "other.example.test"} {
+			for _, name := range []string{"one.example.test", "two.example.test", "three.example.test", "other.example.test", "nosuch.example.test"} {
 				a.Live += fmt.Sprintf("%s: %s, %s\n", name, w.shows(name), w.get(name))
 			}
 			all = append(all, a)

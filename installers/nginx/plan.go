@@ -134,7 +134,9 @@ func (p *planner) do(j *job) error {
 	if j != p.fresh {
 		failed = p.editBlock(j, p.edits)
 	} else {
-		p.edits.Duplicate(j.server.Directive, func(inner *conf.Edits) {
+		// At the end, as certbot: whoever comes without a name gets the block that he
+		// got before, unless there was none.
+		p.edits.DuplicateLast(j.server.Directive, func(inner *conf.Edits) {
 			stripListens(j.server, inner, p.moved(j))
 			renameTo(j.server, j.names, inner)
 			failed = p.editBlock(j, inner)

@@ -191,7 +191,13 @@ func (p *planner) separate(j *job, e *conf.Edits) error {
 	}
 	if len(j.redirect) > 0 {
 		text := p.redirectBlock(j, moved)
-		p.behind = append(p.behind, func() { p.edits.InsertAfter(s.Directive, text) })
+		p.behind = append(p.behind, func() {
+			if j == p.fresh {
+				p.edits.InsertLast(s.Directive.Parent, text)
+				return
+			}
+			p.edits.InsertAfter(s.Directive, text)
+		})
 		return nil
 	}
 	p.behind = append(p.behind, func() {

@@ -99,6 +99,8 @@ func TestEdits(t *testing.T) {
 		{func(t *testing.T, f *File, e *Edits) { e.RemoveWord(find(t, f, "x"), 1) }, "x 'a')b;", "x )b;"},
 		{func(t *testing.T, f *File, e *Edits) { e.AddWord(find(t, f, "x"), "n;") }, "x 'a' # c\n;", "x 'a' \"n;\" # c\n;"},
 		{func(t *testing.T, f *File, e *Edits) { e.Duplicate(find(t, f, "x"), func(*Edits) {}) }, "h {\n  x {\n   a; } # c\n}", "h {\n  x {\n   a; } # c\n  x {\n   a; }\n}"},
+		{func(t *testing.T, f *File, e *Edits) { e.DuplicateLast(find(t, f, "x"), func(*Edits) {}) }, "h {\n  x {\n   a; } # c\n  y;\n}", "h {\n  x {\n   a; } # c\n  y;\n  x {\n   a; }\n}"},
+		{func(t *testing.T, f *File, e *Edits) { e.DuplicateLast(find(t, f, "x"), func(*Edits) {}) }, "x {}\ny;", "x {}\ny;\nx {}"},
 		{func(t *testing.T, f *File, e *Edits) { e.Duplicate(find(t, f, "x"), func(*Edits) {}) }, "h { x {a;} }", "h { x {a;}\n    x {a;}\n     }"},
 		{func(t *testing.T, f *File, e *Edits) { e.Duplicate(find(t, f, "x"), func(*Edits) {}) }, "x {}", "x {}\nx {}"},
 	} {

@@ -33,11 +33,13 @@ func (e *Edits) InsertFirst(b *Block, text string) {
 
 // InsertLast puts text at the end of a block, or of a file.
 func (e *Edits) InsertLast(b *Block, text string) {
-	f := b.File
-	t, ok := e.layOutIn(b, text)
-	if !ok {
-		return
+	if t, ok := e.layOutIn(b, text); ok {
+		e.last(b, t)
 	}
+}
+
+func (e *Edits) last(b *Block, t layout) {
+	f := b.File
 	before, blank := f.startsLine(b.Close)
 	switch {
 	case b.Owner == nil && (f.Src == "" || strings.HasSuffix(f.Src, "\n")):
@@ -101,25 +103,38 @@ func (e *Edits) after(d *Directive, t layout) {
 // Duplicate puts a copy of a directive behind it, byte for byte but for the edits that
 // change makes. Those are given for the directives of the original, which stays as it is.
 func (e *Edits) Duplicate(d *Directive, change func(copy *Edits)) {
+	if t, ok := e.copyOf(d, change); ok {
+		e.after(d, t)
+	}
+}
+
+// DuplicateLast is Duplicate with the copy at the end of the block that d stands in.
+func (e *Edits) DuplicateLast(d *Directive, change func(copy *Edits)) {
+	if t, ok := e.copyOf(d, change); ok {
+		e.last(d.Parent, t)
+	}
+}
+
+func (e *Edits) copyOf(d *Directive, change func(copy *Edits)) (t layout, ok bool) {
 	e.ops++
 	inner := &Edits{}
 	change(inner)
 	if inner.err != nil {
 		e.fail(inner.err)
-		return
+		return t, false
 	}
 	for f := range inner.files {
 		if f != d.File {
 			e.fail(fmt.Errorf("copy %s at %s: the copy cannot change %s", d.Name(), d.Place(), f.Path))
-			return
+			return t, false
 		}
 	}
 	text, err := d.File.apply(inner.files[d.File], d.Span)
 	if err != nil {
 		e.fail(err)
-		return
+		return t, false
 	}
-	e.after(d, layout{text: text, indent: d.File.indentOf(d), lines: true})
+	return layout{text: text, indent: d.File.indentOf(d), lines: true}, true
 }
 
 // NewFile is a file that does not exist yet. The folder has to exist.
