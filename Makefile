@@ -30,7 +30,7 @@ test: test-deps ## run every test; installs the Debian packages it needs
 	$(GO) test -count=1 -timeout 10m ./...
 	CGO_ENABLED=1 $(GO) test -race -count=1 -short -timeout 10m $(RACE_PKGS)
 
-RACE_PKGS := . ./proxy/... ./acmeglue ./acmeglue/authenticator ./acmeglue/steward ./metrics/... ./internal/admin/... ./internal/accesslog/... ./internal/runlog/... ./hooks/... ./internal/flock/...
+RACE_PKGS := . ./proxy/... ./acmeglue ./acmeglue/authenticator ./acmeglue/steward ./metrics/... ./internal/admin/... ./internal/accesslog/... ./internal/runlog/... ./hooks/... ./internal/flock/... ./installers ./installers/delivery
 
 test-deps:
 	@deploy/deps $(TEST_PKGS)
@@ -58,7 +58,9 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 soak: ## long runs: a hundred reloads under load, all fault points, fuzzing
 	EDGE_SOAK=1 $(GO) test -count=1 -timeout 30m -v -run 'TestReloadsUnderLoad' ./cmd/edge
-	EDGE_SOAK=1 EDGE_STRICT=1 $(GO) test -count=3 -timeout 60m ./acmeglue/... ./proxy/... ./internal/...
+	EDGE_SOAK=1 EDGE_STRICT=1 $(GO) test -count=3 -timeout 60m ./proxy/... ./internal/...
+	EDGE_SOAK=1 EDGE_STRICT=1 $(GO) test -count=1 -timeout 60m ./acmeglue/... ./installers/...
+	EDGE_SYSTEMD=1 $(GO) test -count=1 -run UnderSystemd ./cmd/edge
 	@deploy/fuzz 60s
 
 docs: ## write the generated pages of docs/ anew
