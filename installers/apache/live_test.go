@@ -318,6 +318,10 @@ func TestUndoneLive(t *testing.T) {
 	if again := s.plan(t, r); !again.Empty() {
 		t.Errorf("%v", again.Notes)
 	}
+	if _, err := s.runner().Rollback(context.Background(), 1, find(s), false); err != nil {
+		t.Fatal(err)
+	}
+	same(t, before, snapshot(t, s.root))
 }
 
 // Answers are given for every name, whether a host has it or not, and leave nothing.
