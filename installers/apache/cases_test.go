@@ -120,6 +120,7 @@ func TestFiles(t *testing.T) {
 
 // Where httpd listens, on Debian and elsewhere.
 func TestListen(t *testing.T) {
+	s := withSSL(t, map[string]string{"a.conf": "<VirtualHost *:80>\nServerName a.test\n</VirtualHost>\n"})
 	for _, c := range []struct {
 		ports, want string
 		port        uint16
@@ -131,7 +132,6 @@ func TestListen(t *testing.T) {
 		{"Listen 80\nListen 10.0.0.1:443\n", "", 443},
 		{"Listen 80\n<IfModule mod_ssl.c>\nListen [::]:443\n</IfModule>\n", "", 443},
 	} {
-		s := withSSL(t, map[string]string{"a.conf": "<VirtualHost *:80>\nServerName a.test\n</VirtualHost>\n"})
 		write(t, s.root, map[string]string{"ports.conf": c.ports})
 		r := s.request(lineage, "a.test")
 		r.HTTPSPort = c.port
