@@ -13,6 +13,7 @@ import (
 
 	"edge"
 	"edge/installers"
+	"edge/installers/answer"
 	"edge/installers/apache/conf"
 )
 
@@ -48,19 +49,19 @@ type answerer struct {
 // planAnswers says what has to be changed so that Apache gives the answers.
 func (a *Apache) planAnswers(ctx context.Context, batch []edge.Answer, o AuthenticatorOptions) (*installers.Plan, error) {
 	w := &answerer{o: o, challenge: filepath.Join(realPath(o.WorkDir), "http_challenges")}
-	for _, answer := range batch {
-		if err := checkAnswer(answer, o); err != nil {
+	for _, one := range batch {
+		if err := answer.Check("Apache", one, o); err != nil {
 			return nil, err
 		}
-		if answer.Type == edge.HTTP01 {
-			w.http = append(w.http, answer)
+		if one.Type == edge.HTTP01 {
+			w.http = append(w.http, one)
 			continue
 		}
-		s, err := newSNI(answer)
+		s, err := answer.NewSNI01(one)
 		if err != nil {
 			return nil, err
 		}
-		w.sni = append(w.sni, s)
+		w.sni = append(w.sni, sniAnswer{SNI01: s})
 	}
 	var err error
 	w.planner, err = a.start(ctx, installers.Request{HTTPPort: o.HTTPPort, HTTPSPort: o.HTTPSPort, ConfigDir: o.ConfigDir}, len(w.sni) > 0)
@@ -224,7 +225,7 @@ func (w *answerer) checkAnswers() {
 	}
 	for _, s := range w.sni {
 		for _, addr := range s.addrs {
-			w.plan.Serves = append(w.plan.Serves, installers.Endpoint{Addr: addr, Name: s.name, Leaf: s.leaf})
+			w.plan.Serves = append(w.plan.Serves, installers.Endpoint{Addr: addr, Name: s.Name, Leaf: s.Leaf})
 		}
 	}
 }

@@ -1,62 +1,20 @@
 package apache
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
-	"edge"
 	"edge/installers"
+	"edge/installers/answer"
 	"edge/installers/apache/conf"
 )
 
-// sniAnswer is a certificate for the name that a CA asks for in TLS-SNI-01.
+// sniAnswer is a certificate, and where it has to be shown.
 type sniAnswer struct {
-	edge.Answer
-	name      string
-	cert, key []byte // PEM
-	leaf      [32]byte
-	addrs     []string // where it has to be shown
-}
-
-func newSNI(answer edge.Answer) (sniAnswer, error) {
-	out := sniAnswer{Answer: answer, name: edge.SNI01Name(answer.KeyAuth)}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return out, err
-	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		return out, err
-	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "edge"}, DNSNames: []string{out.name},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return out, err
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return out, err
-	}
-	out.cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	out.key = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-	out.leaf = sha256.Sum256(der)
-	return out, nil
+	answer.SNI01
+	addrs []string
 }
 
 // answerSNI adds a virtual host for each name, wherever a CA may arrive.
@@ -81,11 +39,11 @@ func (w *answerer) answerSNI() error {
 		s := &w.sni[i]
 		cert, key := filepath.Join(work, s.Token+".crt"), filepath.Join(work, s.Token+".pem")
 		w.late = append(w.late,
-			installers.Change{Path: cert, Op: installers.Create, New: s.cert, Mode: 0o600},
-			installers.Change{Path: key, Op: installers.Create, New: s.key, Mode: 0o600})
+			installers.Change{Path: cert, Op: installers.Create, New: s.Cert, Mode: 0o600},
+			installers.Change{Path: key, Op: installers.Create, New: s.Key, Mode: 0o600})
 		fmt.Fprintf(&text, "<VirtualHost %s>\n", strings.Join(w.sniAddresses(port), " "))
 		text.WriteString(indent(
-			conf.Line("ServerName", s.name), "UseCanonicalName on", "SSLStrictSNIVHostCheck on", "LimitRequestBody 1048576",
+			conf.Line("ServerName", s.Name), "UseCanonicalName on", "SSLStrictSNIVHostCheck on", "LimitRequestBody 1048576",
 			conf.Line("Include", filepath.Join(w.r.ConfigDir, optionsName)),
 			conf.Line("SSLCertificateFile", cert), conf.Line("SSLCertificateKeyFile", key),
 			conf.Line("DocumentRoot", filepath.Join(work, "tls_sni_01_page")),
@@ -118,7 +76,7 @@ func (w *answerer) findSNI() {
 	for i := range w.sni {
 		s := &w.sni[i]
 		for _, v := range w.hosts {
-			if v.ServerName == s.name {
+			if v.ServerName == s.Name {
 				s.addrs = w.hostAddresses(v, w.r.HTTPSPort)
 			}
 		}

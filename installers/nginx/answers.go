@@ -12,6 +12,7 @@ import (
 
 	"edge"
 	"edge/installers"
+	"edge/installers/answer"
 	"edge/installers/nginx/conf"
 )
 
@@ -28,7 +29,7 @@ type answerer struct {
 	http, https uint16
 	site        *site
 	http01      []edge.Answer
-	sni01       []sniAnswer
+	sni01       []answer.SNI01
 
 	// blocks are the server blocks that answer, with what; in the order of blockList.
 	blocks    map[*conf.Server][]edge.Answer
@@ -38,18 +39,29 @@ type answerer struct {
 	generated []edge.Answer // answered by blocks of their own
 }
 
+// checkAnswer refuses what nginx cannot answer.
+func checkAnswer(one edge.Answer, o AuthenticatorOptions) error {
+	if err := answer.Check("nginx", one, o); err != nil {
+		return err
+	}
+	if name := one.Identifier.Value; !validHost(name) {
+		return fmt.Errorf("%q is not a name that nginx can be asked for", name)
+	}
+	return nil
+}
+
 // planAnswers says what has to be changed so that nginx gives the answers.
 func (n *Nginx) planAnswers(ctx context.Context, batch []edge.Answer, o AuthenticatorOptions) (*installers.Plan, error) {
 	a := &answerer{Nginx: n, o: o, http: cmp.Or(o.HTTPPort, 80), https: cmp.Or(o.HTTPSPort, 443), blocks: map[*conf.Server][]edge.Answer{}}
-	for _, answer := range batch {
-		if err := checkAnswer(answer, o); err != nil {
+	for _, one := range batch {
+		if err := checkAnswer(one, o); err != nil {
 			return nil, err
 		}
-		if answer.Type == edge.HTTP01 {
-			a.http01 = append(a.http01, answer)
+		if one.Type == edge.HTTP01 {
+			a.http01 = append(a.http01, one)
 			continue
 		}
-		sni, err := a.newSNI(answer)
+		sni, err := answer.NewSNI01(one)
 		if err != nil {
 			return nil, err
 		}

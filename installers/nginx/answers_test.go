@@ -7,9 +7,10 @@ import (
 	"testing"
 
 	"edge"
+	"edge/installers/answer"
 )
 
-func (l *lab) authenticator(t testing.TB, http, https uint16) *Authenticator {
+func (l *lab) authenticator(t testing.TB, http, https uint16) *answer.Authenticator {
 	t.Helper()
 	return l.detect(t).Authenticator(AuthenticatorOptions{
 		Runner: l.runner(), HTTPPort: http, HTTPSPort: https, ConfigDir: l.dir + "/le", WorkDir: l.dir + "/work", TLSSNI: true,

@@ -1,73 +1,26 @@
 package nginx
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net/netip"
 	"path/filepath"
-	"time"
 
-	"edge"
 	"edge/installers"
+	"edge/installers/answer"
 	"edge/installers/nginx/conf"
 )
 
 var anyIPv6 = twin{host: "[::]", addr: netip.IPv6Unspecified()}
 
-// sniAnswer is a certificate for the name that a CA asks for in TLS-SNI-01.
-type sniAnswer struct {
-	edge.Answer
-	name      string
-	cert, key []byte // PEM
-	leaf      [32]byte
-}
-
-func (a *answerer) newSNI(answer edge.Answer) (sniAnswer, error) {
-	out := sniAnswer{Answer: answer, name: edge.SNI01Name(answer.KeyAuth)}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return out, err
-	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		return out, err
-	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "edge"}, DNSNames: []string{out.name},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return out, err
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return out, err
-	}
-	out.cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	out.key = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-	out.leaf = sha256.Sum256(der)
-	return out, nil
-}
-
 // certPath and keyPath are where certbot had them.
-func (a *answerer) certPath(s sniAnswer) string { return filepath.Join(a.o.WorkDir, s.Token+".crt") }
-func (a *answerer) keyPath(s sniAnswer) string  { return filepath.Join(a.o.WorkDir, s.Token+".pem") }
+func (a *answerer) certPath(s answer.SNI01) string { return filepath.Join(a.o.WorkDir, s.Token+".crt") }
+func (a *answerer) keyPath(s answer.SNI01) string  { return filepath.Join(a.o.WorkDir, s.Token+".pem") }
 
 func (a *answerer) sni01Files() []installers.Change {
 	var out []installers.Change
 	for _, s := range a.sni01 {
 		out = append(out,
-			installers.Change{Path: realPath(a.certPath(s)), Op: installers.Create, New: s.cert, Mode: 0o600},
-			installers.Change{Path: realPath(a.keyPath(s)), Op: installers.Create, New: s.key, Mode: 0o600})
+			installers.Change{Path: realPath(a.certPath(s)), Op: installers.Create, New: s.Cert, Mode: 0o600},
+			installers.Change{Path: realPath(a.keyPath(s)), Op: installers.Create, New: s.Key, Mode: 0o600})
 	}
 	return out
 }
@@ -105,7 +58,7 @@ func (a *answerer) sni01Blocks() string {
 		}
 		text += "server {\n"
 		for _, line := range append(listens,
-			conf.Line("server_name", s.name),
+			conf.Line("server_name", s.Name),
 			conf.Line("access_log", "off"),
 			conf.Line("ssl_certificate", a.certPath(s)),
 			conf.Line("ssl_certificate_key", a.keyPath(s)),
@@ -123,7 +76,7 @@ func (a *answerer) sni01Endpoints(after *site) []installers.Endpoint {
 	for _, s := range a.sni01 {
 		for _, socket := range a.tlsSockets(after.http) {
 			if addr, ok := reach(socket); ok {
-				out = append(out, installers.Endpoint{Addr: addr, Name: s.name, Leaf: s.leaf, ProxyProtocol: socket.ProxyProtocol})
+				out = append(out, installers.Endpoint{Addr: addr, Name: s.Name, Leaf: s.Leaf, ProxyProtocol: socket.ProxyProtocol})
 			}
 		}
 	}
