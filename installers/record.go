@@ -41,6 +41,9 @@ type record struct {
 	Added   []addition    `json:",omitempty"`
 	Ran     []Command     `json:",omitempty"`
 	Places  []placeBefore `json:",omitempty"`
+	// Looked are the addresses of all endpoints that were looked at, with those that
+	// showed nothing: what was there is in Places, and the rest may have been opened.
+	Looked []string `json:",omitempty"`
 	// RollsBack are the checkpoints that go together with this one being done.
 	RollsBack []string `json:",omitempty"`
 }

@@ -64,7 +64,7 @@ func (u *run) planBack(ctx context.Context, checkpoints []Checkpoint, find Finde
 	u.record = &record{Version: 1}
 	way := &wayBack{wants: map[string]*want{}}
 	var names []string
-	var before []placeBefore
+	var records []*record
 	for _, c := range checkpoints {
 		r, err := way.add(u.dir(dirBackups, c.Name))
 		if err != nil {
@@ -72,8 +72,9 @@ func (u *run) planBack(ctx context.Context, checkpoints []Checkpoint, find Finde
 		}
 		ours := []string{""}
 		if r != nil {
-			ours, before = r.Servers, append(before, r.Places...)
+			ours = r.Servers
 		}
+		records = append(records, r)
 		for _, name := range ours {
 			if !slices.Contains(names, name) {
 				names = append(names, name)
@@ -98,32 +99,8 @@ func (u *run) planBack(ctx context.Context, checkpoints []Checkpoint, find Finde
 	if err := u.checkStart(); err != nil {
 		return u.fail(ctx, Precheck, err)
 	}
-	u.placesBack(ctx, before)
+	u.placesBack(ctx, records)
 	return nil
-}
-
-// placesBack are where certificates have to be shown when it is done: the same ones as
-// now where the checkpoints changed nothing, any where they did. What shows none now
-// may go on like that.
-func (u *run) placesBack(ctx context.Context, before []placeBefore) {
-	same := map[Endpoint]bool{}
-	for _, b := range before {
-		now, ok := same[b.Endpoint]
-		same[b.Endpoint] = b.Same && (now || !ok)
-	}
-	for e, watch := range same {
-		u.places = append(u.places, &place{Endpoint: e, watch: watch})
-	}
-	each(u.places, func(at *place) {
-		at.before = probe(ctx, at.Endpoint, nil)
-		if at.watch && at.before.err == nil {
-			at.want, at.like = leafDigest(at.before.leaf), at.before.leaf
-		}
-	})
-	u.places = slices.DeleteFunc(u.places, func(at *place) bool { return at.before.err != nil })
-	for _, at := range u.places {
-		u.record.Places = append(u.record.Places, placeBefore{at.Endpoint, at.watch})
-	}
 }
 
 // Checkpoint is one that was finished.

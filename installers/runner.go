@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"edge/internal/durable"
@@ -165,6 +166,11 @@ func (u *run) look(ctx context.Context, leaf *x509.Certificate) {
 			u.record.Places = append(u.record.Places, placeBefore{at.Endpoint, at.watch})
 		}
 	}
+	for _, e := range slices.Concat(u.plan.Serves, u.plan.Watch) {
+		if !slices.Contains(u.record.Looked, e.Addr) {
+			u.record.Looked = append(u.record.Looked, e.Addr)
+		}
+	}
 }
 
 // carryOut goes from Stage to Verify.
@@ -187,7 +193,8 @@ func (u *run) carryOut(ctx context.Context) (Step, error) {
 	if err := within(ctx, u.server.Activate); err != nil {
 		return Activate, err
 	}
-	if err := u.verify(ctx, u.places, u.plan.Checks, u.telling); err != nil {
+	wanted := slices.DeleteFunc(slices.Clone(u.places), func(at *place) bool { return at.free })
+	if err := u.verify(ctx, wanted, u.plan.Checks, u.telling); err != nil {
 		return Verify, err
 	}
 	return "", nil

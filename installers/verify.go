@@ -31,6 +31,7 @@ type place struct {
 	like   *x509.Certificate // the one that is wanted, where it is at hand
 	before shown
 	watch  bool
+	free   bool     // it may show what it likes, but what it did when that is undone
 	exact  bool     // a renewed certificate is not taken for the same
 	also   [32]byte // is as good as want
 }
