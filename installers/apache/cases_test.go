@@ -48,6 +48,7 @@ func put(t *testing.T, p *installers.Plan) {
 
 // What becomes of files. OPTIONS stands for the path of the options file.
 func TestFiles(t *testing.T) {
+	t.Parallel()
 	const add = "Include OPTIONS\nSSLCertificateFile /live/x/fullchain.pem\nSSLCertificateKeyFile /live/x/privkey.pem\n"
 	http := "<VirtualHost *:80>\nServerName a.test\n</VirtualHost>\n"
 	for _, c := range []struct {
@@ -250,6 +251,7 @@ func TestTwinNotEnabled(t *testing.T) {
 
 // Names that no host has, wildcards, and hosts that a macro makes.
 func TestChoosing(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	two := "<VirtualHost *:80>\nServerName a.test\n</VirtualHost>\n<VirtualHost *:80>\nServerName b.a.test\n</VirtualHost>\n<VirtualHost *:443>\nServerName b.a.test\n</VirtualHost>\n<VirtualHost *:80>\nServerName c.b.a.test\n</VirtualHost>\n"
 	s := withSSL(t, map[string]string{"a.conf": two})

@@ -53,7 +53,7 @@ func (a *Apache) Activate(ctx context.Context) error {
 	if err != nil && a.alternative != "" {
 		err = a.control(ctx, a.alternative)
 	}
-	if err != nil || master == 0 || goesOn(ctx, master, file, before) {
+	if err != nil || master == 0 || a.goesOn(ctx, master, file, before) {
 		return err
 	}
 	gone(ctx, master)
@@ -68,15 +68,15 @@ func (a *Apache) control(ctx context.Context, verb string) error {
 }
 
 const (
-	restartTime = 5 * time.Second
-	reapTime    = 10 * time.Second
-	restartStep = 10 * time.Millisecond
+	restartDefault = 5 * time.Second
+	reapTime       = 10 * time.Second
+	restartStep    = 10 * time.Millisecond
 )
 
 // goesOn waits until a master that was signalled has read its configuration, which is
 // when it writes its pid file anew, and reports false when it ends instead.
-func goesOn(ctx context.Context, master int, file string, before os.FileInfo) bool {
-	ctx, cancel := context.WithTimeout(ctx, restartTime)
+func (a *Apache) goesOn(ctx context.Context, master int, file string, before os.FileInfo) bool {
+	ctx, cancel := context.WithTimeout(ctx, a.restartTime)
 	defer cancel()
 	tick := time.NewTicker(restartStep)
 	defer tick.Stop()

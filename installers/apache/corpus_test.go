@@ -170,6 +170,7 @@ var differences = map[string]string{}
 
 // The same virtual host as certbot's is chosen for each name of the corpus.
 func TestChoiceAsCertbot(t *testing.T) {
+	t.Parallel()
 	total := 0
 	for _, name := range trees {
 		t.Run(filepath.Base(name), func(t *testing.T) {
@@ -204,6 +205,7 @@ func TestChoiceAsCertbot(t *testing.T) {
 // Each name of the live trees: the answer is given, the certificate shown, the redirect
 // made, and everything taken back byte for byte.
 func TestTreesLive(t *testing.T) {
+	t.Parallel()
 	some := trees[:1]
 	if os.Getenv("EDGE_SOAK") != "" {
 		some = trees

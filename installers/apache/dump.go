@@ -64,9 +64,14 @@ func place(file, line string) string {
 
 // dumpArgv asks for the virtual hosts.
 func (a *Apache) dumpArgv() []string {
+	return append(a.rootArgv(), "-t", "-D", "DUMP_VHOSTS")
+}
+
+// rootArgv is the program that takes options, with those that say which server is meant.
+func (a *Apache) rootArgv() []string {
 	argv := []string{a.speaker()}
 	if a.ownRoot && !a.modules {
 		argv = append(argv, "-d", a.serverRoot, "-f", a.main)
 	}
-	return append(argv, "-t", "-D", "DUMP_VHOSTS")
+	return argv
 }

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,15 +24,24 @@ import (
 	"edge/installers"
 )
 
+// nextPort is below the ports that the kernel gives to connections, so that nobody takes one
+// before httpd does.
+var nextPort atomic.Uint32
+
 // freePort finds a port that nobody listens on.
 func freePort(t testing.TB) uint16 {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	nextPort.CompareAndSwap(0, 10000+uint32(os.Getpid()*97%15000))
+	for {
+		port := nextPort.Add(1)
+		if port > 32000 {
+			t.Fatal("no free ports are left")
+		}
+		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil {
+			_ = l.Close() // only tried
+			return uint16(port)
+		}
 	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
 // live gives a tree ports of its own and starts its Apache, which ends with the test.
@@ -215,6 +225,7 @@ const tlsSite = `<IfModule mod_ssl.c>
 // Beside a site with TLS, others get a twin for HTTPS, a redirect and headers; asked
 // again there is nothing to do; a rollback leaves every byte as it was.
 func TestInstallLive(t *testing.T) {
+	t.Parallel()
 	old := certificate(t, folder(t), "c.example.test")
 	s := debianTree(t, map[string]string{"two.conf": twoSites, "tls.conf": fmt.Sprintf(tlsSite, filepath.Dir(old.Key))})
 	write(t, s.root, map[string]string{
@@ -287,6 +298,7 @@ func TestInstallLive(t *testing.T) {
 
 // From a server without mod_ssl, and back when the server does not do what it should.
 func TestUndoneLive(t *testing.T) {
+	t.Parallel()
 	s := debianTree(t, map[string]string{"two.conf": twoSites}).live(t)
 	before := snapshot(t, s.root)
 	cert := certificate(t, s.dir+"/le/live/a", "a.example.test", "b.example.test")
@@ -326,6 +338,7 @@ func TestUndoneLive(t *testing.T) {
 
 // Answers are given for every name, whether a host has it or not, and leave nothing.
 func TestAnswersLive(t *testing.T) {
+	t.Parallel()
 	s := debianTree(t, map[string]string{"two.conf": twoSites}).live(t)
 	before, work := snapshot(t, s.root), snapshot(t, s.dir+"/work")
 	a := s.Authenticator(AuthenticatorOptions{Runner: s.runner(), HTTPPort: s.httpPort, HTTPSPort: s.tlsPort, ConfigDir: s.dir + "/le", WorkDir: s.dir + "/work", TLSSNI: true})

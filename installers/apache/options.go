@@ -36,6 +36,8 @@ type Apache struct {
 	version    string // "2.4.62"
 	static     []string
 	timeout    time.Duration
+	// restartTime is how long a master may take to read its configuration again.
+	restartTime time.Duration
 }
 
 var versionPattern = regexp.MustCompile(`(?i)Apache/([0-9.]+)`)
@@ -44,7 +46,7 @@ var versionPattern = regexp.MustCompile(`(?i)Apache/([0-9.]+)`)
 func Detect(ctx context.Context, o Options) (*Apache, error) {
 	l := layoutHere(cmp.Or(o.OSRelease, "/etc/os-release"))
 	a := &Apache{
-		layout: l, extension: cmp.Or(o.LeVhostExt, "-le-ssl.conf"), timeout: cmp.Or(o.Timeout, time.Minute),
+		layout: l, extension: cmp.Or(o.LeVhostExt, "-le-ssl.conf"), timeout: cmp.Or(o.Timeout, time.Minute), restartTime: restartDefault,
 		givenVhost: o.VhostRoot != "", ownRoot: o.ServerRoot != "" && filepath.Clean(o.ServerRoot) != l.serverRoot,
 	}
 	for _, f := range []struct {

@@ -128,9 +128,9 @@ func (p *planner) sslModule() string {
 	return ""
 }
 
-func (p *planner) underRoot(path string) string {
+func (a *Apache) underRoot(path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
-	return filepath.Join(p.serverRoot, path)
+	return filepath.Join(a.serverRoot, path)
 }

@@ -14,6 +14,7 @@ import (
 // Debian's certbot writes the same lines into the same files for a name that gets a
 // twin, in an order of its own and with other space.
 func TestTwinsAsCertbot(t *testing.T) {
+	t.Parallel()
 	compared := 0
 	for i, tree := range trees {
 		soak := os.Getenv("EDGE_SOAK") != ""

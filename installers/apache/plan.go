@@ -47,7 +47,8 @@ type planner struct {
 	uses  map[*conf.Directive]int
 	local []netip.Addr // addresses of this machine
 
-	loaded time.Time // when httpd has read its configuration last; zero: not known
+	loaded  time.Time     // when httpd has read its configuration last; zero: not known
+	listens []conf.Listen // as httpd has them now
 
 	edits    conf.Edits // of files that httpd reads
 	targets  []*site
@@ -105,11 +106,7 @@ func (a *Apache) start(ctx context.Context, r installers.Request, tls bool) (*pl
 			return nil, err
 		}
 	}
-	if _, file := a.masterOf(set); file != "" {
-		if info, err := os.Stat(file); err == nil {
-			p.loaded = info.ModTime()
-		}
-	}
+	p.loaded, p.listens = a.loadedAt(ctx, set), set.Listens()
 	p.hosts = slices.DeleteFunc(p.set.Hosts(), func(v *conf.VirtualHost) bool { return !v.Made && dropped[placeOf(v)] })
 	p.uses = map[*conf.Directive]int{}
 	p.count(p.set.Root)
@@ -252,6 +249,9 @@ func (p *planner) finish() (*installers.Plan, error) {
 		}
 	}
 	p.plan.Changes = ordered(append(p.late, p.plan.Changes...))
+	if err := p.checkNewSockets(next); err != nil {
+		return nil, err
+	}
 	p.verify(next)
 	return p.plan, nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -59,22 +58,6 @@ func (p *planner) verify(next *conf.Set) {
 			}
 		}
 	}
-}
-
-// changesAnyway reports whether a host is going to show another certificate with any
-// reload: its file is that of the request, or was changed after httpd read it, by a
-// renewal that nobody told httpd of.
-func (p *planner) changesAnyway(v *conf.VirtualHost) bool {
-	for _, d := range v.All("SSLCertificateFile") {
-		if len(d.Values) == 0 {
-			continue
-		}
-		info, err := os.Stat(p.underRoot(d.Values[0]))
-		if err != nil || !p.loaded.IsZero() && info.ModTime().After(p.loaded) || slices.Contains([]string{p.r.Certificate.FullChain, p.r.Certificate.Cert}, d.Values[0]) {
-			return true
-		}
-	}
-	return false
 }
 
 // addresses are where a site answers.
