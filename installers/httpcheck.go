@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,6 +25,31 @@ func (c HTTPCheck) url() *url.URL {
 // String is for people.
 func (c HTTPCheck) String() string {
 	return fmt.Sprintf("GET %s at %s", c.url(), c.Addr)
+}
+
+// wants is what has to come of it, for people.
+func (c HTTPCheck) wants() string {
+	var parts []string
+	if len(c.WantStatus) > 0 {
+		var status []string
+		for _, s := range c.WantStatus {
+			status = append(status, fmt.Sprint(s))
+		}
+		parts = append(parts, "answers "+strings.Join(status, " or "))
+	}
+	if c.WantLocationPrefix != "" {
+		parts = append(parts, "leads to "+c.WantLocationPrefix)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.WantHeader)) {
+		parts = append(parts, fmt.Sprintf("has %s: %s", name, c.WantHeader[name]))
+	}
+	if c.WantBody != "" {
+		parts = append(parts, fmt.Sprintf("says %.80q", c.WantBody))
+	}
+	if len(parts) == 0 {
+		return "is answered"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // run makes the request; nil means that all that is wanted came.

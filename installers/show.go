@@ -70,7 +70,7 @@ func (p *Plan) showVerified(b *bufio.Writer) {
 		fmt.Fprintf(b, "  %s shows the certificate\n", e)
 	}
 	for _, c := range p.Checks {
-		fmt.Fprintf(b, "  %s\n", c)
+		fmt.Fprintf(b, "  %s %s\n", c, c.wants())
 	}
 	for _, e := range p.Watch {
 		fmt.Fprintf(b, "  %s shows what it does now\n", e)

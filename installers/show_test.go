@@ -22,7 +22,7 @@ func TestShow(t *testing.T) {
 		},
 		Commands: []Command{{Do: []string{"a2enmod", "ssl"}, Undo: []string{"a2dismod", "ssl"}}, {Undo: []string{"x"}}},
 		Serves:   []Endpoint{{Addr: "127.0.0.1:443", Name: "a.test"}}, Watch: []Endpoint{{Addr: "127.0.0.1:443"}},
-		Checks: []HTTPCheck{{Addr: "127.0.0.1:80", Host: "a.test"}},
+		Checks: []HTTPCheck{{Addr: "127.0.0.1:80", Host: "a.test", WantStatus: []int{301, 308}, WantLocationPrefix: "https://a.test/", WantHeader: map[string]string{"X-A": "b"}, WantBody: "c"}},
 	}
 	var b strings.Builder
 	if err := Show(&b, p, &toyClient{}); err != nil {
@@ -53,7 +53,7 @@ commands:
   toy -s reload
 verified afterwards:
   127.0.0.1:443 (a.test) shows the certificate
-  GET http://a.test/ at 127.0.0.1:80
+  GET http://a.test/ at 127.0.0.1:80 answers 301 or 308, leads to https://a.test/, has X-A: b, says "c"
   127.0.0.1:443 shows what it does now
 `
 	if b.String() != want {
