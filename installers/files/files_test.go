@@ -357,9 +357,18 @@ func TestFolderOfOthers(t *testing.T) {
 	cases := map[string]string{
 		"open": "can be written by others", "open/in": "can be written by others", "group": "can be written by others",
 		"link": "can be written by others", "link/x": "can be written by others", "loop": "too many", "file": "not a folder", "good": "", "goodlink/new/deep": "",
-		"sticky": "can be written by others", "sticky/mine": "",
+		"sticky": "can be written by others", "sticky/mine": "", "sticky/link/x": "", "sticky/second/x": "with another name",
 	}
+	must(os.Symlink(base+"/good", base+"/sticky/link"))
+	must(os.Symlink(base+"/good", base+"/first"))
+	must(os.Link(base+"/first", base+"/sticky/second"))
 	if os.Geteuid() == 0 {
+		// Where others can put a link, its owner is looked at; else only root can have.
+		must(os.Symlink(base+"/good", base+"/sticky/theirs"))
+		must(os.Lchown(base+"/sticky/theirs", 65534, 65534))
+		must(os.Symlink(base+"/good", base+"/copied"))
+		must(os.Lchown(base+"/copied", 65534, 65534))
+		cases["sticky/theirs"], cases["sticky/theirs/y"], cases["copied/z"] = "symbolic link of user 65534", "symbolic link of user 65534", ""
 		must(os.Chown(base+"/theirs", 4321, 4321))
 		cases["theirs"] = "belongs to user 4321"
 	}
@@ -371,6 +380,9 @@ func TestFolderOfOthers(t *testing.T) {
 		if want == "" && res.State != delivery.Unverified || want != "" && !strings.Contains(res.Error, want) {
 			t.Errorf("%s: %+v, want %q", dir, res, want)
 		}
+	}
+	if _, err := os.Lstat(base + "/good/y"); err == nil {
+		t.Error("a folder was made behind the link of another user")
 	}
 }
 

@@ -52,6 +52,9 @@ func safeDir(path string, mkdir func(string) error) error {
 			if links++; links > maxLinks {
 				return errors.New("too many symbolic links")
 			}
+			if err := safeLink(at, next, info); err != nil {
+				return err
+			}
 			target, err := os.Readlink(next)
 			if err != nil {
 				return err
@@ -83,6 +86,30 @@ func safe(dir string, last bool) error {
 		return fmt.Errorf("%s belongs to user %d, who could lead what is written elsewhere; chown root %s, and name the reader as owner or group of the files", dir, st.Uid, dir)
 	case st.Mode&0o022 != 0 && (last || st.Mode&syscall.S_ISVTX == 0):
 		return fmt.Errorf("%s can be written by others (mode %#o), who could lead what is written elsewhere; chmod go-w %s", dir, st.Mode&0o7777, dir)
+	}
+	return nil
+}
+
+// safeLink refuses a symbolic link that others made in a folder that they can write,
+// and can lead elsewhere at any time. In /tmp the links of root are root's alone, but for
+// a second name of one that lies elsewhere, which others can make where the kernel lets
+// them.
+func safeLink(dir, link string, info fs.FileInfo) error {
+	above, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	folder, ok := above.Sys().(*syscall.Stat_t)
+	st, ok2 := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !ok || !ok2:
+		return errors.New("whose it is cannot be seen")
+	case folder.Mode&0o022 == 0:
+		return nil // whoever owns the link, who owns the folder put it there
+	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("%s is a symbolic link of user %d, who could lead what is written elsewhere; name the folder that it leads to", link, st.Uid)
+	case st.Nlink > 1:
+		return fmt.Errorf("%s is a symbolic link with another name, which others may have put there; name the folder that it leads to", link)
 	}
 	return nil
 }
