@@ -66,7 +66,12 @@ func (t *Runner) Recover(ctx context.Context, find Finder) ([]Recovered, error) 
 	return out, nil
 }
 
+// recoverOne goes on when ctx has ended: what undoes commands, and the activation, would
+// fail at once, and nobody would come back to them.
 func (t *Runner) recoverOne(ctx context.Context, name string, find Finder) (*Recovered, error) {
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
+	defer cancel()
 	if there, err := t.pending(name); err != nil || !there {
 		return nil, err
 	}
@@ -82,8 +87,12 @@ func (t *Runner) recoverOne(ctx context.Context, name string, find Finder) (*Rec
 		one.Server = strings.Join(names, ", ")
 	}
 	servers, unknown := found(names, find)
+	if err := context.Cause(caller); err != nil && len(unknown) > 0 {
+		// It may only not be known because find was cut short.
+		return nil, fmt.Errorf("recovery of %s: the files are back, but %w before the server was found; run this again", t.dir(name), err)
+	}
 	one.Notes = append(one.Notes, unknown...)
-	one.Err = errors.Join(back.commandErr, activateTested(ctx, servers))
+	one.Err = errors.Join(back.commandErr, t.activateTested(ctx, servers))
 	return one, t.discard(t.dir(name))
 }
 
@@ -107,11 +116,11 @@ func found(names []string, find Finder) (servers together, unknown []string) {
 }
 
 // activateTested has a server take what is on the disk, unless it refuses that itself.
-func activateTested(ctx context.Context, s Server) error {
-	if err := within(ctx, s.Test); err != nil {
+func (t *Runner) activateTested(ctx context.Context, s Server) error {
+	if err := t.within(ctx, s.Test); err != nil {
 		return fmt.Errorf("the configuration that was put back does not pass the test of %s: %w", s.Name(), err)
 	}
-	return within(ctx, s.Activate)
+	return t.within(ctx, s.Activate)
 }
 
 // finishRollback removes what is no longer needed when a rollback is done: it may be

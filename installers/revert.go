@@ -57,8 +57,7 @@ func (t *Runner) revert(ctx context.Context, dir string, done *progress) (*rever
 	}
 	for _, c := range slices.Backward(done.ran(r.Ran)) {
 		if len(c.Undo) > 0 {
-			_, err := Run(ctx, c.Undo)
-			out.commandErr = errors.Join(out.commandErr, err)
+			out.commandErr = errors.Join(out.commandErr, t.command(ctx, c.Undo))
 		}
 	}
 	for _, p := range out.paths { // before the folders that they are in go
@@ -70,6 +69,15 @@ func (t *Runner) revert(ctx context.Context, dir string, done *progress) (*rever
 		}
 	}
 	return out, errors.Join(failed...)
+}
+
+// command runs one that undoes something. One that hangs is not to take the time that the
+// server's activation needs.
+func (t *Runner) command(ctx context.Context, argv []string) error {
+	return func() error {
+		_, err := Run(ctx, argv)
+		return err
+	}()
 }
 
 // progress is how far the changes and the commands of a plan came.
@@ -218,8 +226,7 @@ func (t *Runner) revertCertbots(ctx context.Context, dir string) (*reverted, err
 		return nil, err
 	}
 	for _, argv := range slices.Backward(commands) {
-		_, err := Run(ctx, argv)
-		out.commandErr = errors.Join(out.commandErr, err)
+		out.commandErr = errors.Join(out.commandErr, t.command(ctx, argv))
 	}
 	var failed []error
 	saved, err1 := readLines(filepath.Join(dir, fileFilePaths))

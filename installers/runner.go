@@ -1,6 +1,7 @@
 package installers
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -27,6 +28,7 @@ type Runner struct {
 	// settle is for how long all has to be well where what is looked at may be the same in
 	// the old configuration, since a reload takes its time; zero: 0.3 seconds.
 	settle time.Duration
+	step   time.Duration // zero: stepTimeout
 }
 
 // undoTimeout is for taking everything back, whatever ended the run.
@@ -186,11 +188,11 @@ func (u *run) carryOut(ctx context.Context) (Step, error) {
 			return Stage, err
 		}
 	}
-	if err := within(ctx, u.server.Test); err != nil {
+	if err := u.within(ctx, u.server.Test); err != nil {
 		return Test, err
 	}
 	u.asked = true
-	if err := within(ctx, u.server.Activate); err != nil {
+	if err := u.within(ctx, u.server.Activate); err != nil {
 		return Activate, err
 	}
 	wanted := slices.DeleteFunc(slices.Clone(u.places), func(at *place) bool { return at.free })
@@ -201,13 +203,12 @@ func (u *run) carryOut(ctx context.Context) (Step, error) {
 }
 
 // within gives a step of a server its time.
-func within(ctx context.Context, step func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, stepTimeout, errStepTimeout)
+func (t *Runner) within(ctx context.Context, step func(context.Context) error) error {
+	timeout := cmp.Or(t.step, stepTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it has not ended after %v", timeout))
 	defer cancel()
 	return step(ctx)
 }
-
-var errStepTimeout = fmt.Errorf("it has not ended after %v", stepTimeout)
 
 // certificateChanged reports that the file has another certificate by now.
 func certificateChanged(r Request, leaf *x509.Certificate) error {

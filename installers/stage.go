@@ -104,7 +104,7 @@ func (u *run) stage(ctx context.Context) error {
 		if len(c.Do) == 0 {
 			continue
 		}
-		err := within(ctx, func(ctx context.Context) error {
+		err := u.within(ctx, func(ctx context.Context) error {
 			_, err := Run(ctx, c.Do)
 			return err
 		})

@@ -103,7 +103,7 @@ func (u *run) fail(ctx context.Context, step Step, err error) error {
 func (u *run) brokenBefore(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	return within(ctx, u.server.Test) != nil
+	return u.within(ctx, u.server.Test) != nil
 }
 
 // undo puts everything back, and has the server take it where it may have seen
@@ -137,7 +137,7 @@ func (u *run) activateBefore(ctx context.Context) error {
 	if !u.asked && look(ctx, before, nil) == nil {
 		return nil // it never saw anything else
 	}
-	err := activateTested(ctx, u.server)
+	err := u.activateTested(ctx, u.server)
 	verr := u.verify(ctx, before, nil, true)
 	if verr != nil && u.showsNew(ctx, before) {
 		verr = nil
