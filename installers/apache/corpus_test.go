@@ -3,6 +3,7 @@ package apache
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -41,6 +42,11 @@ var unpacked = sync.OnceValues(func() (string, error) {
 var corpusUsed string
 
 func TestMain(m *testing.M) {
+	// Those on running servers wait, more than they use the machine. The command line
+	// comes after it.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if corpusUsed != "" {
 		os.RemoveAll(corpusUsed)

@@ -17,5 +17,6 @@
 // where it stands, and one in a file that others include as well is left alone; a name
 // with a * gets a condition that it meets; a host that was made to redirect is enabled;
 // what cannot be enhanced still gets its certificate, with a warning; the port of
-// redirects is that of --https-port.
+// redirects is that of --https-port; a port that another program has is refused before
+// anything is changed, since httpd would end when it reloads.
 package apache

@@ -105,14 +105,45 @@ export APACHE_STATE_DIRECTORY=%[1]s/state
 export APACHE_ULIMIT_MAX_FILES=true
 `
 
+// copyDebian copies what Debian installs, of the modules that are off only those that tests
+// turn on: most of the time of a copy is for the others.
+func copyDebian(t testing.TB, to string) {
+	t.Helper()
+	const from = "/etc/apache2"
+	want := map[string]bool{}
+	for _, m := range []string{"ssl", "socache_shmcb", "rewrite", "headers", "macro"} {
+		want[m+".load"], want[m+".conf"] = true, true
+	}
+	enabled, err1 := os.ReadDir(from + "/mods-enabled")
+	available, err2 := os.ReadDir(from + "/mods-available")
+	all, err3 := os.ReadDir(from)
+	if err := errors.Join(err1, err2, err3, os.MkdirAll(to+"/mods-available", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range enabled {
+		want[e.Name()] = true
+	}
+	copyAll := func(folder, to string, entries []os.DirEntry, wanted func(name string) bool) {
+		args := []string{"-a", "-t", to}
+		for _, e := range entries {
+			if wanted(e.Name()) {
+				args = append(args, filepath.Join(folder, e.Name()))
+			}
+		}
+		if out, err := exec.Command("cp", args...).CombinedOutput(); err != nil {
+			t.Fatalf("copy %s: %s", folder, out)
+		}
+	}
+	copyAll(from, to, all, func(name string) bool { return name != "mods-available" })
+	copyAll(from+"/mods-available", to+"/mods-available", available, func(name string) bool { return want[name] })
+}
+
 // debianTree makes a copy of what Debian installs, with sites.
 func debianTree(t testing.TB, sites map[string]string) *server {
 	t.Helper()
 	dir := folder(t)
 	s := &server{dir: dir, root: dir + "/apache2", httpPort: 80, tlsPort: 443, at: map[string]string{}}
-	if out, err := exec.Command("cp", "-a", "/etc/apache2", s.root).CombinedOutput(); err != nil {
-		t.Fatalf("copy /etc/apache2: %s", out)
-	}
+	copyDebian(t, s.root)
 	os.Remove(s.root + "/sites-enabled/000-default.conf")
 	s.prepare(t)
 	files := map[string]string{}

@@ -205,7 +205,7 @@ func TestDiskFails(t *testing.T) {
 			b := newBench(t, op)
 			states := map[string]int{}
 			for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
-				for _, n := range b.sample(3) {
+				for _, n := range b.sample(map[syscall.Errno]int{syscall.EIO: 3, syscall.ENOSPC: 4}[errno]) {
 					at := 0
 					r := b.runner()
 					r.Verify = 5 * time.Second
