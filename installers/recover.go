@@ -70,7 +70,7 @@ func (t *Runner) Recover(ctx context.Context, find Finder) ([]Recovered, error) 
 // fail at once, and nobody would come back to them.
 func (t *Runner) recoverOne(ctx context.Context, name string, find Finder) (*Recovered, error) {
 	caller := ctx
-	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	if there, err := t.pending(name); err != nil || !there {
 		return nil, err

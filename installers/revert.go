@@ -74,10 +74,10 @@ func (t *Runner) revert(ctx context.Context, dir string, done *progress) (*rever
 // command runs one that undoes something. One that hangs is not to take the time that the
 // server's activation needs.
 func (t *Runner) command(ctx context.Context, argv []string) error {
-	return func() error {
+	return t.within(ctx, func(ctx context.Context) error {
 		_, err := Run(ctx, argv)
 		return err
-	}()
+	})
 }
 
 // progress is how far the changes and the commands of a plan came.
