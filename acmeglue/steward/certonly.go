@@ -2,6 +2,7 @@ package steward
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"edge/acmeglue/lineage"
@@ -35,10 +36,10 @@ func (s *Steward) certonly(ctx context.Context, o *certbotcli.Options) error {
 	}
 	j := &job{o: o, l: l, name: w.name, names: w.names, to: s.o.Display}
 	l, err = s.obtainOne(ctx, j)
-	if err != nil {
+	var reloading *reloadError
+	if err != nil && !errors.As(err, &reloading) {
 		return err
 	}
-	reloading := s.reloadNew(ctx, o, l, w.names)
 	if err := s.reportNew(o, l); err != nil {
 		return err
 	}
@@ -48,21 +49,11 @@ func (s *Steward) certonly(ctx context.Context, o *certbotcli.Options) error {
 			"After fixing the error shown below, try reloading %[1]s manually.", o.Installer)
 		s.moreSteps(o)
 		s.notify("")
-		return reloading
+		return err
 	}
 	s.nextSteps(o, !o.DryRun)
 	s.donation(o)
 	return nil
-}
-
-// reloadNew has the server that proved the names take the certificate, if it has it
-// in its configuration.
-func (s *Steward) reloadNew(ctx context.Context, o *certbotcli.Options, l *lineage.Lineage, names []string) error {
-	if l == nil || o.Installer == "" {
-		return nil
-	}
-	s.o.Log.Info(fmt.Sprintf("Reloading %s server after certificate issuance", o.Installer))
-	return s.reload(ctx, &job{o: o, l: l, names: names, to: s.o.Display})
 }
 
 // obtainOne is obtain with the post hooks that always follow.

@@ -126,8 +126,9 @@ func (p *pass) fromAny(ctx context.Context, c Configured, l *lineage.Lineage, to
 		if err == nil {
 			j.to = to
 			var got *lineage.Lineage
-			if got, err = p.s.obtain(ctx, j); err == nil {
-				return got, nil
+			// With a lineage and an error, there is a certificate: no other CA is asked.
+			if got, err = p.s.obtain(ctx, j); err == nil || got != nil {
+				return got, err
 			}
 		}
 		errs = append(errs, err)

@@ -57,7 +57,8 @@ func (s *Steward) obtain(ctx context.Context, j *job) (l *lineage.Lineage, err e
 		return nil, s.explain(j, err)
 	}
 	if j.o.DryRun {
-		return nil, s.deployHooks(ctx, j, j.l)
+		s.deployHooks(ctx, j, j.l)
+		return nil, nil
 	}
 	// From here on the certificate is there: it is saved even if the run is interrupted.
 	ctx = context.WithoutCancel(ctx)
@@ -65,7 +66,25 @@ func (s *Steward) obtain(ctx context.Context, j *job) (l *lineage.Lineage, err e
 		return nil, err
 	}
 	issued.Done(ctx)
-	return l, errors.Join(s.deployHooks(ctx, j, l), s.toDoor(ctx, l))
+	return l, s.spread(ctx, j, l)
+}
+
+// spread tells everybody of a new certificate: deploy hooks, the server that has it in
+// its configuration, the front door. None keeps the others from it. Until hooks and
+// server have been told, that is owed: the next run that writes does it. The verb run
+// installs by itself.
+func (s *Steward) spread(ctx context.Context, j *job, l *lineage.Lineage) error {
+	ran := s.deployHooks(ctx, j, l)
+	var err error
+	if j.o.Verb != "run" {
+		err = s.reload(ctx, j, l)
+	}
+	if ran && err == nil {
+		if err := s.o.Tree.HooksRan(l.Name()); err != nil {
+			s.o.Log.Warn(err.Error())
+		}
+	}
+	return errors.Join(err, s.toDoor(ctx, l))
 }
 
 func (j *job) lineageName() string {
@@ -94,20 +113,14 @@ func (j *job) announce() {
 }
 
 // deployHooks run for a lineage whose certificate is new; in a dry run, for one
-// that is there, they say what they would do.
-func (s *Steward) deployHooks(ctx context.Context, j *job, l *lineage.Lineage) error {
+// that is there, they say what they would do. It reports whether they have run.
+func (s *Steward) deployHooks(ctx context.Context, j *job, l *lineage.Lineage) bool {
 	if l == nil {
-		return nil
+		return false
 	}
 	// As with certbot, hooks that fail do not make the renewal a failure: see Hooks.Err.
 	_ = s.o.Hooks.Deploy(ctx, j.hooks(), l.LiveDir(), j.names)
-	if j.o.DryRun || ctx.Err() != nil {
-		return nil // not run, or not to their end
-	}
-	if err := s.o.Tree.HooksRan(l.Name()); err != nil {
-		s.o.Log.Warn(err.Error())
-	}
-	return nil
+	return !j.o.DryRun && ctx.Err() == nil
 }
 
 // checkRenewal refuses renewals that would do harm.

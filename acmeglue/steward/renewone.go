@@ -63,11 +63,8 @@ func (p *pass) renewOne(ctx context.Context, j *job) error {
 	if err := p.s.choosePlugins(ctx, j.o, "certonly"); err != nil {
 		return err
 	}
-	if _, err := p.s.obtain(ctx, j); err != nil || j.o.Installer == "" || j.o.DryRun {
-		return err
-	}
-	j.notify("Reloading %s server after certificate renewal", j.o.Installer)
-	return p.s.reload(ctx, j)
+	_, err := p.s.obtain(ctx, j)
+	return err
 }
 
 // reconstitute loads a lineage with the options that it was obtained with, where

@@ -9,7 +9,8 @@ import (
 
 // Repair brings the tree into order after a run that was killed, of edge or of
 // certbot. Whoever writes calls it first. Lineages that show a new version because
-// of that get the deploy hooks that the killed run owed them.
+// of that get the deploy hooks, and the reload of their server, that the killed run
+// owed them. What fails of that lets Run fail in the end.
 func (s *Steward) Repair(ctx context.Context, o *certbotcli.Options) error {
 	done, err := s.o.Tree.Repair(ctx)
 	for _, r := range done {
@@ -31,8 +32,17 @@ func (s *Steward) Repair(ctx context.Context, o *certbotcli.Options) error {
 			continue
 		}
 		j.to = s.o.Display
-		if err := s.deployHooks(ctx, j, j.l); err != nil {
-			return err
+		ran := s.deployHooks(ctx, j, j.l)
+		err = s.reload(ctx, j, j.l)
+		switch {
+		case err != nil:
+			err = fmt.Errorf("certificate %s is new, but %s does not use it yet; the next run tries again: %w", r.Name, j.o.Installer, err)
+			s.o.Log.Error(err.Error())
+			s.owed = append(s.owed, err)
+		case ran:
+			if err := s.o.Tree.HooksRan(r.Name); err != nil {
+				s.o.Log.Warn(err.Error())
+			}
 		}
 		if err := s.toDoor(ctx, j.l); err != nil {
 			s.o.Log.Warn(err.Error())

@@ -58,13 +58,15 @@ func (s *Steward) run(ctx context.Context, o *certbotcli.Options) error {
 				return fmt.Errorf("the CA was not asked, since the certificate could not be installed (certonly obtains it all the same): %w", err)
 			}
 		}
-		if l, err = s.obtainOne(ctx, &job{o: o, l: l, name: w.name, names: w.names, to: s.o.Display}); err != nil {
+		j := &job{o: o, l: l, name: w.name, names: w.names, to: s.o.Display}
+		if l, err = s.obtainOne(ctx, j); err != nil {
 			return err
 		}
 		if err := s.reportNew(o, l); err != nil {
 			return err
 		}
 		in.of(l)
+		in.Names = j.names // --allow-subset-of-names may have left some out
 	}
 	renewed := what == replace
 	if err := s.deploy(ctx, server, in); err != nil {
@@ -85,7 +87,7 @@ func (s *Steward) run(ctx context.Context, o *certbotcli.Options) error {
 func (s *Steward) deploy(ctx context.Context, server WebServer, in Installation) error {
 	s.notify("Deploying certificate")
 	done, err := server.Install(ctx, in)
-	s.tell(done)
+	s.tell(s.o.Display, done)
 	if err != nil {
 		s.sayFailed(err, true)
 		return err
@@ -218,7 +220,7 @@ func (s *Steward) enhance(ctx context.Context, o *certbotcli.Options) error {
 		return server.Show(ctx, in, s.o.Out)
 	}
 	done, err := server.Install(ctx, in)
-	s.tell(done)
+	s.tell(s.o.Display, done)
 	if err != nil {
 		s.sayFailed(err, false)
 	}

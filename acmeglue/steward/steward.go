@@ -3,6 +3,7 @@ package steward
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -99,6 +100,7 @@ type Steward struct {
 	door  doorView
 
 	report edge.StewardReport
+	owed   []error // servers that do not use a certificate which is new
 
 	mu         sync.Mutex
 	issuers    map[string]*acmeglue.Issuer // by server and account
@@ -163,6 +165,9 @@ func (s *Steward) Run(ctx context.Context, o *certbotcli.Options) error {
 	s.report.Verb, s.report.Start = o.Verb, s.o.Now()
 	err := verb(ctx, o)
 	s.report.End = s.o.Now()
+	if err == nil {
+		err = errors.Join(s.owed...)
+	}
 	if err != nil {
 		s.report.Error = err.Error()
 	}

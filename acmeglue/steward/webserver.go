@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	"edge/acmeglue"
+	"edge/acmeglue/lineage"
 	"edge/internal/certbotcli"
+	"edge/internal/display"
 )
 
 // WebServers are the web servers of this machine that can be configured, by the
@@ -122,10 +124,17 @@ func (s *Steward) webServer(ctx context.Context, name string, o *certbotcli.Opti
 	return open, nil
 }
 
-// reload has the server of a lineage take the certificate that was renewed.
-func (s *Steward) reload(ctx context.Context, j *job) error {
+// reload has the server of a lineage take a certificate that is new, if it has it in
+// its configuration. What was said with --installer for this run, and for renewals what
+// the renewal file says, is the server.
+func (s *Steward) reload(ctx context.Context, j *job, l *lineage.Lineage) error {
 	if j.o.Installer == "" || j.o.DryRun {
 		return nil
+	}
+	if j.o.Verb == "renew" {
+		j.notify("Reloading %s server after certificate renewal", j.o.Installer)
+	} else {
+		s.o.Log.Info(fmt.Sprintf("Reloading %s server after certificate issuance", j.o.Installer))
 	}
 	server, err := s.webServer(ctx, j.o.Installer, j.o)
 	if err != nil {
@@ -133,17 +142,26 @@ func (s *Steward) reload(ctx context.Context, j *job) error {
 	}
 	in := s.installation(j.o, j.names)
 	in.Deploy = true
-	in.of(j.l)
+	in.of(l)
 	// Servers do one thing at a time.
 	s.exclusive.Lock()
 	defer s.exclusive.Unlock()
 	done, err := server.Reload(ctx, in)
-	s.tell(done)
-	return err
+	s.tell(j.to, done)
+	if err != nil {
+		return &reloadError{err}
+	}
+	return nil
 }
 
+// reloadError says that a certificate is there, and that its server does not use it.
+type reloadError struct{ err error }
+
+func (e *reloadError) Error() string { return e.err.Error() }
+func (e *reloadError) Unwrap() error { return e.err }
+
 // tell passes on what a server has to say.
-func (s *Steward) tell(done Installed) {
+func (s *Steward) tell(to display.Display, done Installed) {
 	for _, w := range done.Warnings {
 		s.o.Log.Warn(w)
 	}
@@ -153,7 +171,7 @@ func (s *Steward) tell(done Installed) {
 			s.o.Log.Info(n)
 			continue
 		}
-		s.notify("%s", n)
+		to.Notify(n, false)
 	}
 }
 

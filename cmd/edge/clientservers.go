@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"edge/acmeglue"
 	"edge/acmeglue/steward"
@@ -248,17 +249,30 @@ func (s *webServer) Reload(ctx context.Context, in steward.Installation) (stewar
 	if err == nil && p.Empty() {
 		done, err := s.apply(ctx, p, r)
 		done.Notes = nil
-		return done, err
+		var failed *installers.StepError
+		if !errors.As(err, &failed) || failed.Step != installers.Precheck {
+			return done, err
+		}
+		// Nothing is changed by a reload, and what was served before was no better.
+		done.Warnings = append(done.Warnings, err.Error())
+		return done, s.reload(ctx)
 	}
 	done := steward.Installed{Warnings: []string{fmt.Sprintf("%s was reloaded, but is not configured with certificate %s for all of %s; edge install --cert-name %[2]s would change that",
 		s.Name(), in.Lineage, strings.Join(in.Names, ", "))}}
 	if err != nil {
 		done.Warnings[0] += ": " + err.Error()
 	}
+	return done, s.reload(ctx)
+}
+
+// reload is for what cannot be verified.
+func (s *webServer) reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
 	if err := s.Test(ctx); err != nil {
-		return steward.Installed{}, err
+		return err
 	}
-	return done, s.Activate(ctx)
+	return s.Activate(ctx)
 }
 
 func (s *webServer) apply(ctx context.Context, p *installers.Plan, r installers.Request) (steward.Installed, error) {

@@ -163,3 +163,80 @@ func TestDoorProvesAndNginxGets(t *testing.T) {
 		t.Errorf("renewed: %d, nginx shows %s, before %s\n%s%s", out.code, now, serial, out.stdout, out.stderr)
 	}
 }
+
+// A certificate that was renewed and that the server does not use yet is brought to it
+// by the next run, though nothing is due then.
+func TestServerIsOwedWhatWasRenewed(t *testing.T) {
+	t.Parallel()
+	w := newNginxTree(t)
+	flags := "-n --nginx --no-preflight --agree-tos -m a@example.org"
+	// The hook leaves a mistake in the configuration behind, once it is told to.
+	broken := w.path("nginx", "sites", "broken.conf")
+	hook := w.write("hook", "#!/bin/sh\necho \"$RENEWED_DOMAINS\" >> "+w.path("told")+"\n[ ! -e "+w.path("break")+" ] || echo 'nonsense;' > "+broken+"\n", 0o755)
+	if out := w.server("edge", "run "+flags+" --deploy-hook "+hook+" -d one.example.test -d two.example.test"); out.code != 0 {
+		t.Fatal(out.stderr)
+	}
+	serial := w.serial("one.example.test")
+	breaks := w.write("break", "", 0o644)
+	out := w.server("edge", "renew --force-renewal --no-preflight --no-random-sleep-on-renew")
+	if out.code != 1 || !strings.Contains(out.stderr+out.stdout, "broken.conf") {
+		t.Errorf("nginx refuses its configuration: %d\n%s%s", out.code, out.stdout, out.stderr)
+	}
+	if v := w.version("one.example.test"); v != "2" {
+		t.Fatalf("version %s\n%s%s", v, out.stdout, out.stderr)
+	}
+	if err := os.Remove(breaks); err != nil {
+		t.Fatal(err)
+	}
+	out = w.server("edge", "renew --no-random-sleep-on-renew")
+	if out.code != 1 || !strings.Contains(out.stderr, "does not use it yet") {
+		t.Errorf("still broken: %d\n%s%s", out.code, out.stdout, out.stderr)
+	}
+	if err := os.Remove(broken); err != nil {
+		t.Fatal(err)
+	}
+	if out = w.server("edge", "renew --no-random-sleep-on-renew"); out.code != 0 {
+		t.Errorf("mended: %d\n%s%s", out.code, out.stdout, out.stderr)
+	}
+	now := w.serial("one.example.test")
+	if now == serial {
+		t.Errorf("nginx still shows %s", now)
+	}
+	told, err := os.ReadFile(w.path("told"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out = w.server("edge", "renew --no-random-sleep-on-renew"); out.code != 0 {
+		t.Errorf("once more: %d\n%s", out.code, out.stderr)
+	}
+	if again, _ := os.ReadFile(w.path("told")); string(again) != string(told) {
+		t.Errorf("hooks ran again: %s, before %s", again, told)
+	}
+}
+
+// A key that others can read is warned of; the server gets its renewal all the same.
+func TestReloadInSpiteOfOpenKey(t *testing.T) {
+	t.Parallel()
+	w := newNginxTree(t)
+	if out := w.server("edge", "run -n --nginx --no-preflight --agree-tos -m a@example.org -d one.example.test -d two.example.test"); out.code != 0 {
+		t.Fatal(out.stderr)
+	}
+	for _, dir := range []string{"config/archive", "config/live"} {
+		if err := os.Chmod(w.path(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for dir := w.root; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(w.path("config", "archive", "one.example.test", "privkey1.pem"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	serial := w.serial("one.example.test")
+	out := w.server("edge", "renew --force-renewal --no-preflight --no-random-sleep-on-renew")
+	if now := w.serial("one.example.test"); out.code != 0 || now == serial || !strings.Contains(out.stderr, "privkey") {
+		t.Errorf("%d, shows %s, before %s\n%s%s", out.code, now, serial, out.stdout, out.stderr)
+	}
+}
