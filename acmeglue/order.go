@@ -108,7 +108,7 @@ func (a *attempt) run(ctx context.Context) (*Issued, error) {
 			return nil, err
 		}
 		before = err
-		a.i.log.Warn("validation failed, trying another challenge", "name", a.name(), "challenge", tried, "error", err)
+		a.i.log.Warn("validation failed, trying another challenge", "name", a.name(), "challenge", fmt.Sprint(tried), "error", err)
 	}
 }
 
