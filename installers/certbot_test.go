@@ -241,23 +241,51 @@ func TestTimestampsOfBoth(t *testing.T) {
 	}
 }
 
-// A folder of the journal that somebody else could have written has no commands for us.
+// What somebody else could have written has no commands for us.
 func TestCheckpointOfStrangers(t *testing.T) {
 	t.Parallel()
 	b := setUp(t)
-	write(t, b.runner.Work+"/IN_PROGRESS/COMMANDS", "touch,"+b.dir+"/owned\r\n", 0o644)
-	for _, change := range []func(string) error{
-		func(p string) error { return os.Chown(p, 1234, 1234) },
-		func(p string) error { return errors.Join(os.Chown(p, 0, 0), os.Chmod(p, 0o666)) },
+	own, mode := func(uid int) func(string) error { return func(p string) error { return os.Chown(p, uid, uid) } },
+		func(m os.FileMode) func(string) error { return func(p string) error { return os.Chmod(p, m) } }
+	checkpoint := b.runner.Work + "/IN_PROGRESS"
+	write(t, checkpoint+"/COMMANDS", "touch,"+b.dir+"/owned\r\n", 0o644)
+	finished := b.runner.Work + "/backups/1700000000.5"
+	write(t, finished+"/COMMANDS", "touch,"+b.dir+"/owned\r\n", 0o644)
+	for _, c := range []struct {
+		path         string
+		change, back func(string) error
+		says         string
+	}{
+		{"/COMMANDS", own(1234), own(0), "/COMMANDS: others could have written it (owner 1234, mode 0644)"},
+		{"/COMMANDS", mode(0o666), mode(0o644), "then chmod go-w "},
+		{"/COMMANDS", mode(0o664), mode(0o644), "then chmod g-w "},
+		{"/COMMANDS", mode(0o646), mode(0o644), "then chmod o-w "},
+		{"", mode(0o775), mode(0o755), ": others could have written it (owner 0, mode 0775): look at what is in "},
+		{"/..", mode(0o775), mode(0o755), ": others could have written what is in it (mode 0775), and commands in there would be run: look at it, then chmod g-w " + b.runner.Work},
 	} {
-		if err := change(b.runner.Work + "/IN_PROGRESS/COMMANDS"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.runner.Recover(t.Context(), b.find); err == nil || !strings.Contains(err.Error(), "others could have written it") {
-			t.Errorf("%v", err)
+		for dir, try := range map[string]func() error{
+			checkpoint: func() error { _, err := b.runner.Recover(t.Context(), b.find); return err },
+			finished:   func() error { _, err := b.runner.Rollback(t.Context(), 1, b.find, true); return err },
+		} {
+			if err := c.change(dir + c.path); err != nil {
+				t.Fatal(err)
+			}
+			if err := try(); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s%s: %v\nwant: %s", dir, c.path, err, c.says)
+			}
+			if err := c.back(dir + c.path); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	if _, err := os.Lstat(b.dir + "/owned"); !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("it was run: %v", err)
+	}
+	// With all of that taken away they are as good as any, in a folder like /tmp, too.
+	if err := os.Chmod(b.runner.Work, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.runner.Recover(t.Context(), b.find); err != nil || len(got) != 1 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -75,6 +75,9 @@ func (t *Runner) recoverOne(ctx context.Context, name string, find Finder) (*Rec
 	if there, err := t.pending(name); err != nil || !there {
 		return nil, err
 	}
+	if err := trustedPlace(t.Work); err != nil {
+		return nil, err
+	}
 	back, err := t.revert(ctx, t.dir(name), nil)
 	if err != nil {
 		return nil, fmt.Errorf("incomplete or failed recovery of %s: %w; the files as they were are in there: put them back by hand and delete that folder, or repair what failed and run this again", t.dir(name), err)

@@ -96,7 +96,7 @@ func (p *progress) ran(all []Command) []Command {
 }
 
 // trusted refuses checkpoints that somebody else could have made: they have commands
-// in them.
+// in them. What certbot and we make has no more than 0755.
 func trusted(dir string) error {
 	for _, path := range []string{dir, filepath.Join(dir, fileCommands), filepath.Join(dir, fileRecord)} {
 		var st unix.Stat_t
@@ -107,11 +107,38 @@ func trusted(dir string) error {
 		if err != nil {
 			return &fs.PathError{Op: "lstat", Path: path, Err: err}
 		}
-		if st.Uid != 0 && int(st.Uid) != os.Geteuid() || st.Mode&0o002 != 0 || st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			return fmt.Errorf("%s: others could have written it (owner %d, mode %04o): look at what is in it, then chown and chmod it, or delete the checkpoint", path, st.Uid, st.Mode&0o7777)
+		var repair string
+		switch {
+		case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+			return fmt.Errorf("%s: others could have made it, since it is a symbolic link: delete it", path)
+		case st.Uid != 0 && int(st.Uid) != os.Geteuid():
+			repair = "chown root"
+		case st.Mode&0o022 != 0:
+			repair = takeWriting(st.Mode)
+		default:
+			continue
 		}
+		return fmt.Errorf("%s: others could have written it (owner %d, mode %04o): look at what is in %s, then %s %s, or delete the checkpoint", path, st.Uid, st.Mode&0o7777, dir, repair, path)
 	}
 	return nil
+}
+
+// trustedPlace refuses a folder in which others could put another checkpoint in the place of
+// one that was left there. It may be a symbolic link of the administrator's.
+func trustedPlace(folder string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(folder, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: folder, Err: err}
+	}
+	if st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
+		return fmt.Errorf("%s: others could have written what is in it (mode %04o), and commands in there would be run: look at it, then %s %s", folder, st.Mode&0o7777, takeWriting(st.Mode), folder)
+	}
+	return nil
+}
+
+// takeWriting is what makes a file or folder its owner's.
+func takeWriting(mode uint32) string {
+	return map[uint32]string{0o020: "chmod g-w", 0o002: "chmod o-w", 0o022: "chmod go-w"}[mode&0o022]
 }
 
 func (t *Runner) putBack(out *reverted, dir string, i int, f savedFile) error {

@@ -54,7 +54,7 @@ func (w *wayBack) note(path string, left, was state) {
 
 // add takes the next older checkpoint. The record is nil where certbot made it.
 func (w *wayBack) add(dir string) (*record, error) {
-	if err := trusted(dir); err != nil {
+	if err := errors.Join(trustedPlace(filepath.Dir(dir)), trusted(dir)); err != nil {
 		return nil, err
 	}
 	titles, err := titlesOf(dir)
