@@ -35,6 +35,7 @@ type Authenticator struct {
 
 	mu   sync.Mutex
 	undo func(context.Context) error // nil: nothing is presented
+	over bool                        // Cleanup could not undo that
 }
 
 // New returns an Authenticator for a server.
@@ -54,10 +55,16 @@ func (a *Authenticator) Types() []edge.ChallengeType {
 }
 
 // Present changes the configuration, has the server take it, and returns when the
-// running one gives every answer. When it fails, all is as it was.
+// running one gives every answer. When it fails, all is as it was. What an earlier
+// Cleanup could not do comes first: one reload that failed is not to end all that follows.
 func (a *Authenticator) Present(ctx context.Context, batch []edge.Answer) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.over {
+		if err := a.takeBack(ctx); err != nil {
+			return fmt.Errorf("%s: the answers of another order are still there: %w", a.Name(), err)
+		}
+	}
 	if a.undo != nil {
 		return fmt.Errorf("%s: the answers of another order are still there", a.Name())
 	}
@@ -79,8 +86,13 @@ func (a *Authenticator) Cleanup(ctx context.Context, _ []edge.Answer) error {
 	if a.undo == nil {
 		return nil
 	}
+	return a.takeBack(ctx)
+}
+
+// takeBack is called with the mutex held.
+func (a *Authenticator) takeBack(ctx context.Context) error {
 	err := a.undo(ctx)
-	if err == nil {
+	if a.over = err != nil; !a.over {
 		a.undo = nil
 	}
 	return err
