@@ -81,6 +81,9 @@ status 1 means that one failed: what was there before is back, where that can be
 		Example: "  edge deliver apply\n  edge deliver apply mail",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			results, err := f.run(cmd, names, (*deliveries).apply)
+			if err != nil && len(results) > 0 {
+				return errors.Join(err, f.print(cmd.OutOrStdout(), results, printApplied))
+			}
 			if err != nil {
 				return err
 			}
@@ -129,42 +132,48 @@ func (f *deliverFlags) add(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 5*time.Minute, "how long to wait for another run")
 }
 
-// run does the work of a verb.
-func (f *deliverFlags) run(cmd *cobra.Command, names []string, do func(*deliveries, context.Context) ([]delivery.Result, error)) ([]delivery.Result, error) {
+// verb is the work of a verb.
+type verb func(*deliveries, context.Context) ([]delivery.Result, error)
+
+// run does the work of a verb. Results that come with an error are of what was done
+// in spite of it.
+func (f *deliverFlags) run(cmd *cobra.Command, names []string, do verb) ([]delivery.Result, error) {
 	if err := checkOutput(f.output); err != nil {
 		return nil, err
-	}
-	if f.spool != "" {
-		if len(names) > 0 {
-			return nil, usageError(errors.New("--spool has the names: give none beside it"))
-		}
-		spooled, err := takeSpool(f.spool)
-		if err != nil || len(spooled) == 0 {
-			return nil, err
-		}
-		names = spooled
-	}
-	cfg, err := config.LoadTrusted(f.config)
-	if err != nil {
-		return nil, err
-	}
-	log, _, err := accesslog.NewLogger(cmd.ErrOrStderr(), "text", "warn")
-	if err != nil {
-		return nil, err
-	}
-	d := &deliveries{
-		cfg: cfg, state: f.state, tree: f.tree, work: f.work,
-		lockTimeout: f.lockTimeout, textfile: deliverTextfile(f.state), log: log,
-	}
-	if f.spool != "" {
-		d.only, names = spooledItems(cfg, names, log), nil
-	} else if err := d.choose(names); err != nil {
-		return nil, usageError(err)
 	}
 	// What was begun is undone or ended, whoever wants to stop.
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	if f.spool != "" {
+		if len(names) > 0 {
+			return nil, usageError(errors.New("--spool has the names: give none beside it"))
+		}
+		return f.runSpool(ctx, cmd.ErrOrStderr(), do)
+	}
+	d, err := f.deliveries(cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	if err := d.choose(names); err != nil {
+		return nil, usageError(err)
+	}
 	return do(d, ctx)
+}
+
+// deliveries are those of the configuration.
+func (f *deliverFlags) deliveries(stderr io.Writer) (*deliveries, error) {
+	cfg, err := config.LoadTrusted(f.config)
+	if err != nil {
+		return nil, err
+	}
+	log, _, err := accesslog.NewLogger(stderr, "text", "warn")
+	if err != nil {
+		return nil, err
+	}
+	return &deliveries{
+		cfg: cfg, state: f.state, tree: f.tree, work: f.work,
+		lockTimeout: f.lockTimeout, textfile: deliverTextfile(f.state), log: log,
+	}, nil
 }
 
 // choose limits the run to names, all of which have to be there.

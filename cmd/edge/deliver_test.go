@@ -12,14 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"edge"
 	"edge/internal/admin"
 	"edge/internal/certbotcli"
-	"edge/internal/config"
 	"edge/internal/display"
 	"edge/internal/edgetest"
 )
@@ -129,7 +127,7 @@ func TestDeliverFromTheDoor(t *testing.T) {
 		told := map[string][sha256.Size]byte{}
 		for _, want := range []int{1, 0} { // a change is told of once
 			r.door.spoolChanged(told)
-			if names, err := takeSpool(spool); err != nil || len(names) != want {
+			if names, err := takeSpool(spool, untold); err != nil || len(names) != want {
 				t.Errorf("run %d: the door names %q, want %d (%v)", n, names, want, err)
 			}
 		}
@@ -209,95 +207,6 @@ sites:
 	}
 	if !strings.Contains(d.read("edge-deliver.prom"), `edge_delivery_in_sync{name="shop.example.test"`) {
 		t.Error("no metrics")
-	}
-}
-
-// Whatever lies in the spool, it becomes empty, nothing outside of it is touched, and
-// nothing but names of hosts comes of it.
-func TestSpool(t *testing.T) {
-	dir := t.TempDir()
-	spool, outside := dir+"/state/deliver", dir+"/outside"
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	fill := func() {
-		t.Helper()
-		must(os.MkdirAll(spool+"/empty", 0o700))
-		must(os.WriteFile(outside, []byte("stays"), 0o600))
-		for _, name := range []string{"a.example.test", "*.b.example.test", "192.0.2.1", "UPPER.example.test", "..name", "a b", "-rf", "$(id)", strings.Repeat("x", 250), "no_host", "line\nbreak"} {
-			must(os.WriteFile(spool+"/"+name, []byte("ignored"), 0o600))
-		}
-		must(os.Symlink(outside, spool+"/link.example.test"))
-		must(syscall.Mkfifo(spool+"/fifo.example.test", 0o600))
-		must(os.Mkdir(spool+"/folder.example.test", 0o700))
-	}
-	fill()
-	names, err := takeSpool(spool)
-	if err != nil || fmt.Sprint(names) != "[*.b.example.test 192.0.2.1 a.example.test]" {
-		t.Errorf("%q %v", names, err)
-	}
-	if left, err := os.ReadDir(spool); err != nil || len(left) > 0 {
-		t.Errorf("left: %v %v", left, err)
-	}
-	if b, err := os.ReadFile(outside); err != nil || string(b) != "stays" {
-		t.Errorf("%s %v", b, err)
-	}
-	if names, err := takeSpool(dir + "/nosuch"); names != nil || err != nil {
-		t.Errorf("before the first door: %v %v", names, err)
-	}
-	// A folder that is not what it seems is not emptied.
-	must(os.Mkdir(dir+"/precious", 0o700))
-	must(os.WriteFile(dir+"/precious/a.example.test", nil, 0o600))
-	must(os.Remove(spool))
-	must(os.Symlink(dir+"/precious", spool))
-	if _, err := takeSpool(spool); err == nil || !strings.Contains(err.Error(), "symbolic link") {
-		t.Errorf("a link: %v", err)
-	}
-	must(os.Remove(spool))
-	must(os.Mkdir(dir+"/precious/deliver", 0o700))
-	must(os.Rename(dir+"/state", dir+"/old"))
-	must(os.Symlink(dir+"/precious", dir+"/state"))
-	if _, err := takeSpool(spool); err == nil {
-		t.Error("a link on the way is followed")
-	}
-	if _, err := os.Stat(dir + "/precious/a.example.test"); err != nil {
-		t.Error(err)
-	}
-	must(os.Remove(dir + "/state"))
-	must(os.Mkdir(dir+"/state", 0o700))
-	must(os.WriteFile(spool, nil, 0o600))
-	if _, err := takeSpool(spool); err == nil {
-		t.Error("a file is taken for a spool")
-	}
-	// What cannot be removed ends the run with a word about it.
-	must(os.Remove(spool))
-	must(os.MkdirAll(spool+"/full/of/it", 0o700))
-	if _, err := takeSpool(spool); err == nil || !strings.Contains(err.Error(), "remove it by hand") {
-		t.Errorf("a folder with something in it: %v", err)
-	}
-	must(os.RemoveAll(spool + "/full"))
-	for n := range maxSpool + 10 {
-		must(os.WriteFile(fmt.Sprintf("%s/n%d.example.test", spool, n), nil, 0o600))
-	}
-	if names, err := takeSpool(spool); err != nil || len(names) != maxSpool {
-		t.Errorf("%d names %v", len(names), err)
-	}
-}
-
-// The spool has hosts of the door. A lineage of the same name is not the door's to have
-// delivered.
-func TestSpooledItems(t *testing.T) {
-	to := []config.Deliver{{Exec: &config.Exec{Command: []string{"x"}}}}
-	cfg := &config.Config{
-		Certificates: []config.Certificate{{Name: "lineage.example.test", Hosts: []string{"a.example.test"}, Deliver: to}},
-		Sites:        []config.Site{{Hosts: []string{"site.example.test", "www.example.test"}, Deliver: to}, {Hosts: []string{"plain.example.test"}}},
-	}
-	got := spooledItems(cfg, []string{"lineage.example.test", "plain.example.test", "site.example.test", "a.example.test"}, slog.New(slog.DiscardHandler))
-	if len(got) != 1 || !got["site.example.test"] {
-		t.Errorf("%v", got)
 	}
 }
 
