@@ -39,13 +39,26 @@ func program(t testing.TB) string {
 // that.
 func (l *lab) start(t testing.TB) int {
 	t.Helper()
+	return l.startIn(t, "")
+}
+
+// startIn has a shell make mounts first, which only nginx sees. The command is in its
+// arguments.
+func (l *lab) startIn(t testing.TB, mounts string) int {
+	t.Helper()
 	said, err := os.Create(filepath.Join(l.dir, "said"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program(t), "-c", l.root+"/nginx.conf", "-g", "daemon off;")
-	cmd.Stdout, cmd.Stderr = said, said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	argv := []string{program(t), "-c", l.root + "/nginx.conf", "-g", "daemon off;"}
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if mounts != "" {
+		argv = append([]string{"sh", "-ec", mounts + "\nexec \"$@\"", "sh"}, argv...)
+		attr.Unshareflags = syscall.CLONE_NEWNS
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = said, said, attr
+	cmd.Env = append(os.Environ(), "DIR="+l.dir)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

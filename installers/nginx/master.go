@@ -3,7 +3,6 @@ package nginx
 import (
 	"bytes"
 	"cmp"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -37,23 +36,21 @@ func (n *Nginx) masters() []master {
 	return out
 }
 
-// master looks at a process. One in a container has other files under the same names.
+// master looks at a process. Anybody can give one of his such a title: what it says counts
+// where the process is root's or our own and runs the program.
 func (n *Nginx) master(pid int) (master, bool) {
 	proc := filepath.Join("/proc", strconv.Itoa(pid))
 	raw, err := readSome(filepath.Join(proc, "cmdline"), 16<<10)
 	if err != nil {
 		return master{}, false
 	}
-	match := title.FindSubmatch(bytes.TrimRight(raw, "\x00 "))
-	if match == nil {
+	said, _, _ := bytes.Cut(raw, []byte{0}) // more is not the title's
+	match := title.FindSubmatch(bytes.TrimRight(said, " "))
+	if match == nil || !trusted(proc) || !n.runsProgram(proc) {
 		return master{}, false
 	}
-	ours, err1 := os.Readlink("/proc/self/ns/mnt")
-	theirs, err2 := os.Readlink(filepath.Join(proc, "ns/mnt"))
-	if err1 == nil && err2 == nil && ours != theirs {
-		return master{}, false
-	}
-	return n.parseMaster(pid, strings.Fields(string(match[2]))), true
+	m := n.parseMaster(pid, strings.Fields(string(match[2])))
+	return m, sees(proc, m.conf)
 }
 
 // parseMaster reads arguments as nginx does. Words in quotes are apart by then: the
@@ -122,13 +119,4 @@ func (n *Nginx) pidInFile() int {
 		return 0
 	}
 	return pid
-}
-
-func readSome(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // only read
-	return io.ReadAll(io.LimitReader(f, limit))
 }

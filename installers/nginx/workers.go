@@ -31,12 +31,7 @@ func workers(m master) []int {
 
 // parent is the process that started another one, 0 where that is gone.
 func parent(pid int) int {
-	raw, err := readSome(filepath.Join("/proc", strconv.Itoa(pid), "stat"), 4<<10)
-	if err != nil {
-		return 0
-	}
-	// The name, in parentheses, may have anything in it.
-	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	fields := stat(pid)
 	if len(fields) < 2 {
 		return 0
 	}
@@ -63,11 +58,7 @@ func (n *Nginx) loaded() time.Time {
 
 // sinceBoot is when a process began.
 func sinceBoot(pid int) time.Duration {
-	raw, err := readSome(filepath.Join("/proc", strconv.Itoa(pid), "stat"), 4<<10)
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	fields := stat(pid)
 	if len(fields) < 20 {
 		return 0
 	}
