@@ -35,12 +35,14 @@ const (
 type record struct {
 	Version int
 	Servers []string
-	Titles  []string
-	Files   []savedFile   `json:",omitempty"` // in the order of FILEPATHS
-	Links   []savedLink   `json:",omitempty"` // deleted ones
-	Added   []addition    `json:",omitempty"`
-	Ran     []Command     `json:",omitempty"`
-	Places  []placeBefore `json:",omitempty"`
+	// Roots are their folders, by name, where they have one: there may be several nginx.
+	Roots  map[string]string `json:",omitempty"`
+	Titles []string
+	Files  []savedFile   `json:",omitempty"` // in the order of FILEPATHS
+	Links  []savedLink   `json:",omitempty"` // deleted ones
+	Added  []addition    `json:",omitempty"`
+	Ran    []Command     `json:",omitempty"`
+	Places []placeBefore `json:",omitempty"`
 	// Looked are the addresses of all endpoints that were looked at, with those that
 	// showed nothing: what was there is in Places, and the rest may have been opened.
 	Looked []string `json:",omitempty"`

@@ -11,7 +11,8 @@ import (
 
 // Finder returns the server of a name that is noted in the journal ("nginx"), nil where
 // it is not known. The name is empty for what certbot noted, which does not say whose
-// it is.
+// it is. One with a Root that is not that of the journal is another server of the name,
+// and is left alone.
 type Finder func(server string) Server
 
 // Recovered is something unfinished that Recover took back, or brought to its end.
@@ -84,38 +85,47 @@ func (t *Runner) recoverOne(ctx context.Context, name string, find Finder) (*Rec
 	}
 	titles, _ := titlesOf(t.dir(name)) // for people only
 	one := &Recovered{Checkpoint: name, Titles: titles, Paths: back.paths, Notes: back.notes}
-	names := []string{""}
 	if back.record != nil {
-		names = back.record.Servers
-		one.Server = strings.Join(names, ", ")
+		one.Server = strings.Join(back.record.Servers, ", ")
 	}
-	servers, unknown := found(names, find)
+	servers, unknown, others := found(back.record.owners(), find)
 	if err := context.Cause(caller); err != nil && len(unknown) > 0 {
 		// It may only not be known because find was cut short.
 		return nil, fmt.Errorf("recovery of %s: the files are back, but %w before the server was found; run this again", t.dir(name), err)
 	}
 	one.Notes = append(one.Notes, unknown...)
 	one.Err = errors.Join(back.commandErr, t.activateTested(ctx, servers))
+	for _, other := range others {
+		other.back = true
+		one.Err = errors.Join(one.Err, other)
+	}
 	return one, t.discard(t.dir(name))
 }
 
-// found looks servers up, and says which are not known.
-func found(names []string, find Finder) (servers together, unknown []string) {
-	for _, name := range names {
-		s := Server(nil)
-		if find != nil {
-			s = find(name)
+// found looks servers up, and says which are not known, and which are others of the name.
+func found(owners []owner, find Finder) (servers together, unknown []string, others []*otherServerError) {
+	seen := map[string]Server{}
+	for _, o := range owners {
+		s, again := seen[o.name]
+		if !again && find != nil {
+			s = find(o.name)
 		}
+		seen[o.name] = s
 		switch {
 		case s != nil:
-			servers = append(servers, s)
-		case name == "":
+			if other := o.is(s); other != nil {
+				others = append(others, other)
+			} else if !again {
+				servers = append(servers, s)
+			}
+		case again:
+		case o.name == "":
 			unknown = append(unknown, "certbot made the checkpoint, which does not say for which server: have the server load its configuration again")
 		default:
-			unknown = append(unknown, fmt.Sprintf("the server %s is not known here: have it load its configuration again", name))
+			unknown = append(unknown, fmt.Sprintf("the server %s is not known here: have it load its configuration again", o.name))
 		}
 	}
-	return servers, unknown
+	return servers, unknown, others
 }
 
 // activateTested has a server take what is on the disk, unless it refuses that itself.

@@ -63,23 +63,15 @@ func (t *Runner) Rollback(ctx context.Context, n int, find Finder, force bool) (
 func (u *run) planBack(ctx context.Context, checkpoints []Checkpoint, find Finder, force bool) error {
 	u.record = &record{Version: 1}
 	way := &wayBack{wants: map[string]*want{}}
-	var names []string
+	var owners []owner
 	var records []*record
 	for _, c := range checkpoints {
 		r, err := way.add(u.dir(dirBackups, c.Name))
 		if err != nil {
 			return fmt.Errorf("unable to load the checkpoint %s: %w", u.dir(dirBackups, c.Name), err)
 		}
-		ours := []string{""}
-		if r != nil {
-			ours = r.Servers
-		}
 		records = append(records, r)
-		for _, name := range ours {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
+		owners = append(owners, r.owners()...)
 		u.record.RollsBack = append(u.record.RollsBack, c.Name)
 	}
 	plan, changed, err := way.plan()
@@ -90,10 +82,13 @@ func (u *run) planBack(ctx context.Context, checkpoints []Checkpoint, find Finde
 		return changed
 	}
 	u.plan = plan
-	servers, unknown := found(names, find)
+	servers, unknown, others := found(owners, find)
+	if len(others) > 0 {
+		return fmt.Errorf("unable to roll back: %w", others[0])
+	}
 	u.server, u.warnings = servers, unknown
 	for _, s := range servers {
-		u.record.Servers = append(u.record.Servers, s.Name())
+		u.record.belongs(s)
 	}
 	u.record.Titles, u.record.Ran = plan.Titles, plan.Commands
 	if err := u.checkStart(); err != nil {

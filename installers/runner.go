@@ -162,7 +162,8 @@ func (e *overwriteError) Error() string {
 func (u *run) look(ctx context.Context, leaf *x509.Certificate) {
 	u.places = places(ctx, u.plan, leaf)
 	u.telling = telling(ctx, u.places, u.plan.Checks)
-	u.record = &record{Version: 1, Servers: []string{u.server.Name()}, Titles: u.plan.Titles, Ran: u.plan.Commands}
+	u.record = &record{Version: 1, Titles: u.plan.Titles, Ran: u.plan.Commands}
+	u.record.belongs(u.server)
 	for _, at := range u.places {
 		if at.before.err == nil {
 			u.record.Places = append(u.record.Places, placeBefore{at.Endpoint, at.watch})
