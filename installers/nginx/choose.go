@@ -33,7 +33,7 @@ func (p *planner) pick(ctx context.Context) error {
 
 func (p *planner) serversFor(ctx context.Context, name string) ([]*conf.Server, error) {
 	if strings.HasPrefix(name, "*.") {
-		return p.chooseMany(ctx, name, p.site.http.Servers, func(s *conf.Server) bool { return s.TLS })
+		return p.chooseMany(ctx, name, p.site.http.Servers, func(s *conf.Server) bool { return s.TLS }, p.given)
 	}
 	ranked, err := p.site.http.Rank(name)
 	if err != nil {
@@ -74,8 +74,12 @@ func (p *planner) alsoAnswering(name string, ranked []conf.Ranked) []*conf.Serve
 }
 
 // chooseMany has a person say which blocks a wildcard is for. Of blocks with the same
-// name the preferred ones are offered.
-func (p *planner) chooseMany(ctx context.Context, name string, all []*conf.Server, preferred func(*conf.Server) bool) ([]*conf.Server, error) {
+// name the preferred ones are offered. Where nobody is here, it is for those that somebody
+// has made it for before.
+func (p *planner) chooseMany(ctx context.Context, name string, all []*conf.Server, preferred, before func(*conf.Server) bool) ([]*conf.Server, error) {
+	if p.request.Choose == nil && slices.ContainsFunc(all, before) {
+		return slices.DeleteFunc(slices.Clone(all), func(s *conf.Server) bool { return !before(s) }), nil
+	}
 	byName := map[string]*conf.Server{}
 	for _, s := range all {
 		for _, n := range s.Names {
@@ -95,7 +99,7 @@ func (p *planner) chooseMany(ctx context.Context, name string, all []*conf.Serve
 		return nil, fmt.Errorf("no server block has a server_name that a certificate for %s could be for", name)
 	}
 	if p.request.Choose == nil {
-		return nil, fmt.Errorf("choose the server blocks for %s: nobody is here to choose, and certificates of wildcards go where they are told to; it may be any of:\n%s", name, strings.Join(text, "\n"))
+		return nil, fmt.Errorf("choose the server blocks for %s: nobody is here to choose, and certificates of wildcards go where they are told to; write the paths of this one into those that are meant; it may be any of:\n%s", name, strings.Join(text, "\n"))
 	}
 	picked, err := p.request.Choose(ctx, "Which server blocks would you like to modify?", text, true)
 	if err != nil {
@@ -112,6 +116,12 @@ func (p *planner) chooseMany(ctx context.Context, name string, all []*conf.Serve
 		return nil, fmt.Errorf("choose the server blocks for %s: none was chosen", name)
 	}
 	return out, nil
+}
+
+// given says whether a block was given the certificate. What http has is for all blocks, also
+// those that nobody meant to answer TLS.
+func (p *planner) given(s *conf.Server) bool {
+	return p.hasCertificate(s) && (s.TLS || len(s.Own("ssl_certificate")) > 0)
 }
 
 // describe is a block for a person who has to choose.

@@ -154,6 +154,9 @@ func dualStack(h *conf.HTTP, t twin) bool {
 // the same kind is replaced.
 func (p *planner) certificate(j *job, e *conf.Edits, text *lines) {
 	s, c := j.server, p.request.Certificate
+	if s.TLS && slices.ContainsFunc(s.Certificates(), func(have conf.Certificate) bool { return have.CertFile == c.FullChain && have.KeyFile == c.Key }) {
+		return // it may include them, or have them from http
+	}
 	certs, keys := own(s, "ssl_certificate"), own(s, "ssl_certificate_key")
 	i := pairToReplace(s, certs, c.FullChain)
 	set := func(list []*conf.Directive, name, value string) {

@@ -176,6 +176,72 @@ func TestWildcard(t *testing.T) {
 	}
 }
 
+// Where nobody is here to choose, a certificate for a wildcard stays where it is: a renewal
+// and a delivery are to succeed.
+func TestWildcardAgain(t *testing.T) {
+	t.Parallel()
+	const lines = "ssl_certificate @/le/live/one.test/fullchain.pem; ssl_certificate_key @/le/live/one.test/privkey.pem;"
+	block := func(name, more string) string {
+		return "server { listen HTTPS ssl; server_name " + name + "; " + more + " }\n"
+	}
+	plain := "server { listen HTTP; server_name b.one.test; }\n"
+	other := "server { listen HTTPS ssl; server_name c.one.test;" + tlsLines + "}\n"
+	redirect := func(r *installers.Request) { r.Enhance.Redirect = true }
+	for name, c := range map[string]struct {
+		src     string
+		request func(*installers.Request)
+		changed string // what is new, nothing where empty
+		served  []string
+		err     string
+	}{
+		"named":              {plain + other + block("a.one.test", lines) + block(".two.test *.one.test", lines), nil, "", []string{"a.one.test", "www.one.test"}, ""},
+		"included":           {block("a.one.test", "include @/nginx/snippet;"), nil, "", []string{"a.one.test"}, ""},
+		"named in http":      {lines + plain + other + block("a.one.test", ""), nil, "", []string{"a.one.test"}, ""},
+		"for whoever comes":  {plain + block("_", lines), nil, "", []string{"www.one.test"}, ""},
+		"without TLS so far": {"server { listen HTTP; server_name a.one.test; " + lines + " }\n", nil, "listen HTTPS ssl; # managed", []string{"a.one.test"}, ""},
+		"a redirect":         {plain + "server { listen HTTP; listen HTTPS ssl; server_name a.one.test; " + lines + " }\n", redirect, "return 301", []string{"a.one.test"}, ""},
+		"nowhere":            {plain + other, nil, "", nil, "nobody is here to choose"},
+		"a person, who is asked": {block("a.one.test", lines), func(r *installers.Request) {
+			r.Choose = func(context.Context, string, []string, bool) ([]int, error) { return nil, nil }
+		}, "", nil, "none was chosen"},
+		"a redirect that nobody meant": {plain + block("a.one.test", lines), redirect, "", nil, "nobody is here to choose"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, http, https := newTwo(t, map[string]string{"sites/one": c.src, "snippet": lines})
+			l.snakeoil(t)
+			r := l.request("one.test")
+			r.Names, r.HTTPPort, r.HTTPSPort = []string{"*.one.test"}, http, https
+			if c.request != nil {
+				c.request(&r)
+			}
+			makeCertificate(t, r)
+			p, err := l.detect(t).Plan(t.Context(), r)
+			if c.err != "" || err != nil {
+				if c.err == "" || err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Error(err)
+				}
+				return
+			}
+			l.write(t, p)
+			after := strings.ReplaceAll(read(t, l.root+"/sites/one"), fmt.Sprint(https), "HTTPS")
+			if p.Empty() != (c.changed == "") || c.changed != "" && strings.Count(after, c.changed) != 1 {
+				t.Errorf("after the plan:\n%s", after)
+			}
+			var served []string
+			for _, e := range p.Serves {
+				served = append(served, e.Name)
+			}
+			if !slices.Equal(served, c.served) || len(p.Warnings) > 0 {
+				t.Errorf("served: %q, warnings: %q", served, p.Warnings)
+			}
+			if again := l.plan(t, r); !again.Empty() {
+				t.Errorf("a second plan: %s", again.Changes[0].New)
+			}
+		})
+	}
+}
+
 // Of certificates for two kinds of keys, the one of the same kind is replaced.
 func TestTwoKindsOfKeys(t *testing.T) {
 	t.Parallel()

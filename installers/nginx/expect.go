@@ -54,14 +54,28 @@ func (p *planner) askedFor(after *site, name string) []string {
 			}
 		}
 	}
+	if host := "www." + strings.ToLower(domain); len(out) == 0 && p.shows(after, host) {
+		return []string{host} // it is for whoever has no block of his own
+	}
 	if len(out) == 0 {
 		p.warn("no name of the chosen server blocks is covered by %s: nothing can be verified for it", name)
 	}
 	return out
 }
 
+// shows says whether a TLS socket has the certificate for a name.
+func (p *planner) shows(after *site, name string) bool {
+	return slices.ContainsFunc(after.http.Sockets, func(s *conf.Socket) bool {
+		if s.QUIC || !s.TLS() {
+			return false
+		}
+		c, err := after.http.ChooseOn(s, name)
+		return err == nil && p.hasCertificate(c.TLS)
+	})
+}
+
 func (p *planner) hasCertificate(s *conf.Server) bool {
-	return slices.ContainsFunc(s.Certificates(), func(c conf.Certificate) bool {
+	return p.request.Certificate.FullChain != "" && slices.ContainsFunc(s.Certificates(), func(c conf.Certificate) bool {
 		return c.CertFile == p.request.Certificate.FullChain
 	})
 }

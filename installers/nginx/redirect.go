@@ -78,7 +78,7 @@ func (p *planner) plainServers(ctx context.Context, name string) ([]*conf.Server
 		if len(plain) == 0 {
 			return nil, nil
 		}
-		return p.chooseMany(ctx, name, plain, func(s *conf.Server) bool { return !s.TLS })
+		return p.chooseMany(ctx, name, plain, func(s *conf.Server) bool { return !s.TLS }, func(s *conf.Server) bool { return hasRedirect(s, name) || p.given(s) })
 	}
 	ranked, err := p.site.http.Rank(name)
 	if err != nil {
