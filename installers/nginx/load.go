@@ -17,8 +17,11 @@ type site struct {
 }
 
 // load reads the configuration, which has to be one that nginx itself accepts and reads
-// from the same files.
+// from the same files. Where the running nginx cannot take another one, there is no use.
 func (n *Nginx) load(ctx context.Context) (*site, error) {
+	if m, ok := n.running(); ok && stopped(m.pid) {
+		return nil, fmt.Errorf("the master process %d of nginx is stopped, and takes no new configuration: have it go on with kill -CONT %d", m.pid, m.pid)
+	}
 	set, err := conf.Load(n.conf)
 	if err != nil {
 		return nil, err

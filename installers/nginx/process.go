@@ -76,6 +76,12 @@ func stat(pid int) []string {
 	return strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
 }
 
+// stopped says whether somebody has stopped a process with a signal.
+func stopped(pid int) bool {
+	fields := stat(pid)
+	return len(fields) > 0 && fields[0] == "T"
+}
+
 func readSome(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

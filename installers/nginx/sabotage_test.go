@@ -132,6 +132,32 @@ func chattr(t *testing.T, how, path string) {
 	}
 }
 
+// A master that somebody stopped takes nothing: that is said before anything is changed.
+func TestStoppedMaster(t *testing.T) {
+	t.Parallel()
+	l, http, https := newTwo(t, nil)
+	pid := l.start(t)
+	r := l.request("one.test")
+	r.HTTPPort, r.HTTPSPort = http, https
+	makeCertificate(t, r)
+	n := l.detect(t)
+	signal(t, pid, syscall.SIGSTOP)
+	wait(t, "it stops", func() bool { return stopped(pid) })
+	before := snapshot(t, l.root)
+	_, err := n.Plan(t.Context(), r)
+	a := n.Authenticator(AuthenticatorOptions{Runner: l.runner(), HTTPPort: http, HTTPSPort: https, ConfigDir: l.dir + "/le", WorkDir: l.dir + "/work"})
+	for _, err := range []error{err, a.Present(t.Context(), http01("one.test"))} {
+		if err == nil || !strings.Contains(err.Error(), "is stopped, and takes no new configuration: have it go on with kill -CONT "+itoa(pid)) {
+			t.Errorf("got %v", err)
+		}
+	}
+	same(t, l.root, before)
+	signal(t, pid, syscall.SIGCONT)
+	if _, err := n.Plan(t.Context(), r); err != nil {
+		t.Error(err)
+	}
+}
+
 // What cannot work is refused before anything is changed, with the place.
 func TestRefusedBefore(t *testing.T) {
 	for name, c := range map[string]struct {
