@@ -50,6 +50,9 @@ type Request struct {
 	ConfigDir string
 	// UseDefault allows a copy of the default server block for a name that none has.
 	UseDefault bool
+	// Overwrite gives a block the certificate also where it answers other names with
+	// TLS, for which the certificate is not; else that is an error. certbot does.
+	Overwrite bool
 	// Choose lets a person pick among candidates, by their numbers; one is allowed
 	// unless many is true. Nil: nobody is there, and the error names the candidates.
 	Choose func(ctx context.Context, question string, candidates []string, many bool) ([]int, error)

@@ -275,7 +275,7 @@ func (s *Steward) rollback(ctx context.Context, o *certbotcli.Options) error {
 // installation is what all installations have in common.
 func (s *Steward) installation(o *certbotcli.Options, names []string) Installation {
 	in := Installation{
-		Names: names, HTTPPort: o.HTTP01Port, HTTPSPort: o.HTTPSPort, ConfigDir: o.ConfigDir, UseDefault: s.o.AsCertbot || o.CopyDefault,
+		Names: names, HTTPPort: o.HTTP01Port, HTTPSPort: o.HTTPSPort, ConfigDir: o.ConfigDir, UseDefault: s.o.AsCertbot || o.CopyDefault, Overwrite: s.o.AsCertbot,
 	}
 	if !o.NonInteractive {
 		in.Choose = s.choose

@@ -69,6 +69,9 @@ type Installation struct {
 	// UseDefault lets a copy of the default server serve names that none serves, as
 	// certbot does.
 	UseDefault bool
+	// Overwrite takes its certificate from a server that answers other names, too, as
+	// certbot does.
+	Overwrite bool
 	// Choose lets a person pick; nil: nobody is there.
 	Choose func(ctx context.Context, question string, candidates []string, many bool) ([]int, error)
 }

@@ -212,7 +212,7 @@ func request(in steward.Installation) installers.Request {
 		Deploy:      in.Deploy,
 		Enhance:     installers.Enhancements{Redirect: in.Redirect, HSTS: in.HSTS, UIR: in.UIR, Staple: in.Staple},
 		HTTPPort:    uint16(in.HTTPPort), HTTPSPort: uint16(in.HTTPSPort), ConfigDir: in.ConfigDir,
-		UseDefault: in.UseDefault, Choose: in.Choose,
+		UseDefault: in.UseDefault, Overwrite: in.Overwrite, Choose: in.Choose,
 	}
 }
 
