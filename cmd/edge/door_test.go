@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -77,22 +79,28 @@ func newRig(t *testing.T, o edgetest.CAOptions, backend http.Handler) *rig {
 	return r
 }
 
-// reserve finds free loopback addresses. Between its return and their use by
-// the door another process could take one; the kernel hands out ports in turn,
-// so that it does not happen in practice.
+// reserve finds free loopback addresses.
 func reserve(t *testing.T, n int) []string {
 	t.Helper()
 	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for len(addrs) < n {
+		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+(firstTry+int(tries.Add(1)))%ports)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			addrs = append(addrs, addr)
 		}
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
 	}
 	return addrs
 }
+
+// Ports for servers that bind later are below those that the kernel gives to
+// connections, and no test gets one that another has had.
+const firstPort, ports = 12000, 20000
+
+var (
+	firstTry = rand.IntN(ports)
+	tries    atomic.Int64
+)
 
 func (r *rig) write(name, content string) string {
 	r.t.Helper()
