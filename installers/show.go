@@ -26,6 +26,7 @@ func Show(w io.Writer, p *Plan, s Server) error {
 }
 
 func (p *Plan) show(b *bufio.Writer, s Server) {
+	fmt.Fprintf(b, "%s: this is what would be done; nothing is changed.\n", s.Name())
 	for _, line := range p.Notes {
 		fmt.Fprintf(b, "%s: %s\n", s.Name(), line)
 	}

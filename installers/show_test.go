@@ -29,6 +29,7 @@ func TestShow(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `warning: b.test has none
+toy: this is what would be done; nothing is changed.
 toy: deploy a.test to the server block of /etc/toy/a:1
 --- /etc/toy/a
 +++ /etc/toy/a

@@ -199,5 +199,5 @@ type ChangedError struct {
 }
 
 func (e *ChangedError) Error() string {
-	return fmt.Sprintf("%s changed since the checkpoint was made; to lose these changes, use force:\n%s", strings.Join(e.Paths, ", "), e.Diff)
+	return fmt.Sprintf("%s changed since the checkpoint was made; to lose these changes, use --force:\n%s", strings.Join(e.Paths, ", "), e.Diff)
 }

@@ -129,6 +129,9 @@ func (p *pass) pause(ctx context.Context) error {
 	}
 	d := time.Second + time.Duration(p.s.o.Rand()*float64(479*time.Second))
 	p.s.o.Log.Info(fmt.Sprintf("Non-interactive renewal: random delay of %v seconds", d.Seconds()))
+	if !p.s.o.AsCertbot {
+		p.s.notify("Waiting for %s, so that not all machines ask the CA at once (--no-random-sleep-on-renew does not wait)", d.Round(time.Second))
+	}
 	return p.s.o.Sleep(ctx, d)
 }
 

@@ -64,7 +64,7 @@ func (l *loader) valid(f *file, n *yaml.Node, k *key, path string, depth int) bo
 		if n.Kind != yaml.SequenceNode {
 			hint := ""
 			if n.Kind == yaml.ScalarNode && n.Value != "" {
-				hint = "write it as a list: [" + shown(n.Value) + "]"
+				hint = "write it as a list: [" + strings.Join(strings.FieldsFunc(shown(n.Value), func(r rune) bool { return r == ' ' || r == ',' }), ", ") + "]"
 			}
 			l.at(f, n, fmt.Sprintf("%s: want a list, got %s", path, describe(n)), hint)
 			return false
