@@ -144,7 +144,7 @@ func (a *Apache) masterOf(set *conf.Set) (pid int, file string) {
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(a.serverRoot, file)
 	}
-	raw, err := os.ReadFile(file)
+	raw, err := readRegular(file)
 	if err != nil {
 		return 0, file
 	}

@@ -39,7 +39,7 @@ func (a *Apache) env(ctx context.Context) (conf.Env, error) {
 	}
 	env.Defines = defines(env.Vars["APACHE_ARGUMENTS"])
 	if a.options != "" {
-		if src, err := os.ReadFile(a.options); err == nil {
+		if src, err := readRegular(a.options); err == nil {
 			env.Defines = append(env.Defines, defines(shellVariable(string(src), a.variable))...)
 		}
 	}

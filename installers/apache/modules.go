@@ -70,7 +70,7 @@ func (p *planner) enableModule(name string) error {
 
 // dependencies are the modules that a module's file of Debian says it needs.
 func (p *planner) dependencies(name string) []string {
-	src, err := os.ReadFile(filepath.Join(p.serverRoot, "mods-available", name+".load"))
+	src, err := readRegular(filepath.Join(p.serverRoot, "mods-available", name+".load"))
 	if err != nil {
 		return nil
 	}

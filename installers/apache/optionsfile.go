@@ -54,12 +54,12 @@ func digestOf(content string) string {
 func (p *planner) optionsFile() error {
 	want := p.pickOptions()
 	path, note := filepath.Join(p.r.ConfigDir, optionsName), filepath.Join(p.r.ConfigDir, digestName)
-	have, err := os.ReadFile(path)
+	have, err := readRegular(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
 	if err == nil && !slices.Contains(shipped, digestOf(string(have))) {
-		told, err := os.ReadFile(note)
+		told, err := readRegular(note)
 		if err == nil && strings.TrimSpace(string(told)) == digestOf(want) {
 			return nil
 		}
@@ -86,7 +86,7 @@ func (p *planner) pickOptions() string {
 	if p.olderThan(2, 4, 11) || path == "" {
 		return oldOptions
 	}
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return oldOptions
 	}
@@ -112,7 +112,7 @@ func (p *planner) sslModule() string {
 		}
 		return path
 	}
-	src, err := os.ReadFile(filepath.Join(p.serverRoot, "mods-available/ssl.load"))
+	src, err := readRegular(filepath.Join(p.serverRoot, "mods-available/ssl.load"))
 	if err != nil {
 		return ""
 	}

@@ -287,7 +287,7 @@ func fileChange(path, content string) ([]installers.Change, error) {
 	if final, err := filepath.EvalSymlinks(real); err == nil {
 		real = final
 	}
-	old, err := os.ReadFile(real)
+	old, err := readRegular(real)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return []installers.Change{{Path: real, Op: installers.Create, New: []byte(content), Mode: 0o644}}, nil

@@ -151,7 +151,7 @@ func (p *planner) writeTwins(f *twinFile) error {
 		}
 		b.WriteString(done.Src)
 	}
-	old, err := os.ReadFile(f.path)
+	old, err := readRegular(f.path)
 	switch known := p.set.File(f.path); {
 	case known != nil:
 		p.edits.InsertLast(known.Root, strings.TrimSuffix(strings.ReplaceAll(b.String(), "\r\n", "\n"), "\n"))
