@@ -321,8 +321,11 @@ func (a *answerer) plan(after *site) (*installers.Plan, error) {
 			if !answers(chosen(after.http, s, answer), answer) {
 				return nil, fmt.Errorf("on %s, nginx would not let a server block with the answer for %s answer", s, answer.Identifier.Value)
 			}
-			addr, ok := reach(s)
+			addr, ok := reach(s, after.http)
 			if !ok {
+				if reachable(s) {
+					p.Warnings = append(p.Warnings, fmt.Sprintf("%s cannot be asked for the answer for %s: no address of the loopback arrives there", s, answer.Identifier.Value))
+				}
 				continue
 			}
 			asked++

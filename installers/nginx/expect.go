@@ -106,7 +106,7 @@ func (p *planner) expectName(after *site, name string) error {
 		switch {
 		case p.hasCertificate(c.TLS):
 			found = true
-			p.serve(socket, name)
+			p.serve(after, socket, name)
 		case i >= 0:
 			return fmt.Errorf("on %s, nginx lets the server block at %s answer %s, not the one at %s that gets the certificate: name the host in one of them only", socket, c.TLS.Directive.Place(), name, ranked[i].Server.Directive.Place())
 		case c.Name != nil:
@@ -127,17 +127,8 @@ func places(ranked []conf.Ranked) string {
 	return strings.Join(out, ", ")
 }
 
-// reach is where to connect to for a socket; not for those of the file system, or
-// whose name is not known here.
-func reach(s *conf.Socket) (addr string, ok bool) {
-	if s.Unix != "" || s.Host != "" {
-		return "", false
-	}
-	return s.Addr.String(), true
-}
-
-func (p *planner) serve(s *conf.Socket, name string) {
-	if addr, ok := reach(s); ok {
+func (p *planner) serve(after *site, s *conf.Socket, name string) {
+	if addr, ok := reach(s, after.http); ok {
 		p.plan.Serves = append(p.plan.Serves, installers.Endpoint{Addr: addr, Name: name, ProxyProtocol: s.ProxyProtocol})
 		return
 	}
@@ -147,21 +138,25 @@ func (p *planner) serve(s *conf.Socket, name string) {
 // expectHTTP notes what redirects and headers have to be seen.
 func (p *planner) expectHTTP(after *site, name string) {
 	for _, s := range after.http.Sockets {
-		addr, ok := reach(s)
-		if !ok || s.QUIC {
+		if s.QUIC || !reachable(s) {
 			continue
 		}
 		c, err := after.http.ChooseOn(s, name)
 		if err != nil {
 			continue
 		}
-		check := installers.HTTPCheck{Addr: addr, Host: name, ProxyProtocol: s.ProxyProtocol, TLS: s.TLS()}
+		check := installers.HTTPCheck{Host: name, ProxyProtocol: s.ProxyProtocol, TLS: s.TLS()}
 		switch {
 		case p.request.Enhance.Redirect && !s.TLS() && s.Addr.Port() == p.http && p.redirects(c.Server, name):
 			check.WantStatus, check.WantLocationPrefix = []int{301}, "https://"+strings.ToLower(name)+"/"
 		case p.request.Enhance.HSTS && s.TLS() && p.plainHSTS(after, c.Server):
 			check.WantHeader = map[string]string{hstsHeader: hstsValue}
 		default:
+			continue
+		}
+		var ok bool
+		if check.Addr, ok = reach(s, after.http); !ok {
+			p.warn("%s cannot be asked for %s: no address of the loopback arrives there", s, name)
 			continue
 		}
 		p.plan.Checks = append(p.plan.Checks, check)
@@ -209,7 +204,7 @@ func (p *planner) watch(after *site) {
 		return out
 	}
 	for _, s := range p.site.http.Sockets {
-		addr, ok := reach(s)
+		addr, ok := reach(s, p.site.http, after.http)
 		then := after.http.Socket(s.Addr)
 		if !ok || s.QUIC || !s.TLS() || then == nil {
 			continue

@@ -12,8 +12,7 @@ import (
 // mind them, and the reload fails then.
 func (n *Nginx) checkNewSockets(before, after *site) error {
 	for _, s := range after.http.Sockets {
-		addr, ok := reach(s)
-		if !ok || s.QUIC {
+		if !reachable(s) || s.QUIC {
 			continue
 		}
 		known := before.http.Socket(s.Addr)
@@ -22,7 +21,7 @@ func (n *Nginx) checkNewSockets(before, after *site) error {
 		}
 		for _, p := range portholder.At(s.Addr.Addr(), int(s.Addr.Port())) {
 			if p.Command != filepath.Base(n.ctl) && !slices.Contains(programs, p.Command) {
-				return fmt.Errorf("nginx is to listen on %s, where %s (pid %d) does; stop that, or choose another port", addr, p.Command, p.PID)
+				return fmt.Errorf("nginx is to listen on %s, where %s (pid %d) does; stop that, or choose another port", s, p.Command, p.PID)
 			}
 		}
 	}

@@ -75,7 +75,7 @@ func (a *answerer) sni01Endpoints(after *site) []installers.Endpoint {
 	var out []installers.Endpoint
 	for _, s := range a.sni01 {
 		for _, socket := range a.tlsSockets(after.http) {
-			if addr, ok := reach(socket); ok {
+			if addr, ok := reach(socket, after.http); ok {
 				out = append(out, installers.Endpoint{Addr: addr, Name: s.Name, Leaf: s.Leaf, ProxyProtocol: socket.ProxyProtocol})
 			}
 		}
