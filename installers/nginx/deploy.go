@@ -12,6 +12,9 @@ import (
 // deploy gives a block the certificate, and makes it answer TLS where it does not yet.
 func (p *planner) deploy(j *job, e *conf.Edits, text *lines) error {
 	s := j.server
+	if err := p.sparesOthers(j); err != nil {
+		return err
+	}
 	if !s.TLS {
 		if len(own(s, "listen")) == 0 && len(s.Own("listen")) == 0 && len(p.moved(j)) == 0 {
 			text.add("listen", "80") // it was implied until now

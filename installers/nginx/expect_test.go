@@ -29,8 +29,9 @@ func TestWarnings(t *testing.T) {
 			[]string{"the server block at ROOT/sites/one:8:1 answers one.test, and keeps its certificate"}, 1, 0, []string{""},
 		},
 		"others in the same block": {
-			block("127.0.0.1", "one.test other.test", "") + block("127.0.0.1", "third.test .fourth.test ~^x", ""), nil,
-			nil, 1, 0, []string{"fourth.test", "third.test"},
+			block("127.0.0.1", "one.test other.test", "") + block("127.0.0.1", "third.test .fourth.test ~^x", ""),
+			func(r *installers.Request) { r.Overwrite = true },
+			[]string{"the server block at ROOT/sites/one:1:1 also answers other.test, for which this certificate is not: obtain one for all of its names (-d one.test -d other.test), or give one.test a block of its own"}, 1, 0, []string{"fourth.test", "third.test"},
 		},
 		"others with the same certificate": {
 			block("127.0.0.1", "one.test", "") + strings.Replace(strings.Replace(block("127.0.0.1", "third.test", ""), "@/le/c.pem", "@/le/live/one.test/fullchain.pem", 1), "@/le/k.pem", "@/le/live/one.test/privkey.pem", 1),
