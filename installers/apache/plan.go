@@ -46,6 +46,9 @@ type planner struct {
 	have  map[string]bool // modules that are loaded now
 	uses  map[*conf.Directive]int
 	local []netip.Addr // addresses of this machine
+	// What comes of the plan: where httpd listens, and what is some virtual host's alone.
+	listening []conf.Listen
+	taken     map[string]bool // "127.0.0.1 80", "[::1] *"
 
 	loaded  time.Time     // when httpd has read its configuration last; zero: not known
 	listens []conf.Listen // as httpd has them now

@@ -2,8 +2,6 @@ package apache
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -18,6 +16,7 @@ const maxWatched = 100
 // the configuration comes to is asked, not what was meant.
 func (p *planner) verify(next *conf.Set) {
 	p.hosts, p.set = next.Hosts(), next
+	p.findTaken()
 	mine := map[string]bool{}
 	for _, s := range p.targets {
 		for _, name := range s.names {
@@ -58,65 +57,4 @@ func (p *planner) verify(next *conf.Set) {
 			}
 		}
 	}
-}
-
-// addresses are where a site answers.
-func (p *planner) addresses(s *site) []string {
-	if s.twin == nil {
-		return p.hostAddresses(s.host, 0)
-	}
-	v := &conf.VirtualHost{}
-	for _, a := range s.host.Addrs {
-		a.Port = fmt.Sprint(p.r.HTTPSPort)
-		v.Addrs = append(v.Addrs, a)
-	}
-	return p.hostAddresses(v, 0)
-}
-
-// hostAddresses are where a virtual host answers, of all ports or of one: where both one
-// of its addresses and a Listen meet.
-func (p *planner) hostAddresses(v *conf.VirtualHost, port uint16) []string {
-	var out []string
-	for _, a := range v.Addrs {
-		host := a.Host
-		if host == "_default_" || host == "*" {
-			host = ""
-		}
-		for _, l := range p.set.Listens() {
-			if !a.AnyPort() && a.Port != l.Port || port != 0 && l.Port != fmt.Sprint(port) {
-				continue
-			}
-			at := host
-			switch {
-			case l.Host == "" || l.Host == "0.0.0.0" || l.Host == "[::]":
-			case host == "" || host == l.Host:
-				at = l.Host
-			default:
-				continue
-			}
-			addr := net.JoinHostPort(strings.Trim(at, "[]"), l.Port)
-			if ip, err := netip.ParseAddr(strings.Trim(at, "[]")); err == nil && !slices.Contains(p.local, ip) && !ip.IsLoopback() {
-				continue // nothing can arrive there, as on the other one of two machines
-			}
-			if at == "" {
-				addr = "*:" + l.Port
-			}
-			if !slices.Contains(out, addr) {
-				out = append(out, addr)
-			}
-		}
-	}
-	return out
-}
-
-// localAddresses are those of this machine.
-func localAddresses() []netip.Addr {
-	var out []netip.Addr
-	addrs, _ := net.InterfaceAddrs() // none can be asked then
-	for _, a := range addrs {
-		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
-			out = append(out, prefix.Addr())
-		}
-	}
-	return out
 }
