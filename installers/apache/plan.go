@@ -154,6 +154,9 @@ func (p *planner) deploy(ctx context.Context) error {
 		return err
 	}
 	for _, s := range p.targets {
+		if err := p.sparesOthers(s); err != nil {
+			return err
+		}
 		if err := p.certificate(s); err != nil {
 			return err
 		}

@@ -46,8 +46,9 @@ func (p *planner) verify(next *conf.Set) {
 	for _, check := range p.checks {
 		check()
 	}
+	isFor := p.certified()
 	for _, v := range p.hosts {
-		if !v.TLS || v.ServerName == "" || p.changesAnyway(v) || slices.ContainsFunc(p.targets, func(s *site) bool { return covered(s.allNames(), v.ServerName) }) {
+		if !v.TLS || v.ServerName == "" || p.changesAnyway(v) || p.shadows(v.ServerName, isFor) {
 			continue
 		}
 		for _, addr := range p.hostAddresses(v, 0) {
