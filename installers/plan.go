@@ -76,7 +76,7 @@ type Plan struct {
 	Notes    []string // what is done where, a line each, for people
 	Warnings []string
 	Changes  []Change  // made in this order
-	Commands []Command // run in this order, after the changes
+	Commands []Command // run in this order, before the changes
 	// Serves are where the certificate has to be shown afterwards; Watch are where
 	// the same has to be shown afterwards as before. A place of Watch that showed none
 	// before may show what it likes.
@@ -124,7 +124,7 @@ const (
 	Mkdir             // a folder that is not there yet; its parent is
 )
 
-// Command is run before the configuration is tested, after all changes. Undo takes
+// Command is run before the changes, which may need what it does. Undo takes
 // back what it did, and is noted before it runs: it has to do no harm where Do never
 // ran. It runs when the old content of files is back and new files are still there
 // (certbot runs it before either). Both are an argv, empty for nothing.

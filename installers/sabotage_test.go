@@ -201,7 +201,7 @@ func TestEditedWhileNoting(t *testing.T) {
 	for _, when := range []string{"/EDGE_PREPARED", "/IN_PROGRESS"} {
 		b := setUp(t)
 		edited := read(t, b.dir+"/sites/a") + "# edited\n"
-		b.plan.Commands = []Command{{Do: []string{"true"}, Undo: []string{"false"}}} // not run, so nothing is to be undone
+		b.plan.Commands = []Command{{Do: []string{"touch", b.dir + "/done"}, Undo: []string{"rm", b.dir + "/done"}}} // comes first, and is undone
 		b.runner.Durable.Before = func(_ durable.Step, path string) error {
 			if path == b.runner.Work+when {
 				write(t, b.dir+"/sites/a", edited, 0o640)
@@ -215,6 +215,9 @@ func TestEditedWhileNoting(t *testing.T) {
 		}
 		if now := read(t, b.dir+"/sites/a"); now != edited {
 			t.Errorf("the edit is gone: %q", now)
+		}
+		if _, err := os.Lstat(b.dir + "/done"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("what the command did is there: %v", err)
 		}
 	}
 }

@@ -83,8 +83,23 @@ func checkNow(c Change, folders map[string]bool) error {
 	return err
 }
 
-// stage makes the changes and runs the commands of a plan that is noted.
+// stage runs the commands and makes the changes of a plan that is noted. What files use
+// is there before they use it, and goes after them: a machine that stops in between
+// starts its server again.
 func (u *run) stage(ctx context.Context) error {
+	steps := []func(context.Context) error{u.runCommands, u.makeChanges}
+	if u.back {
+		slices.Reverse(steps)
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *run) makeChanges(ctx context.Context) error {
 	u.done.paths = map[string]bool{}
 	for _, c := range u.plan.Changes {
 		if err := ctx.Err(); err != nil {
@@ -99,6 +114,10 @@ func (u *run) stage(ctx context.Context) error {
 			return explain(err)
 		}
 	}
+	return nil
+}
+
+func (u *run) runCommands(ctx context.Context) error {
 	for _, c := range u.plan.Commands {
 		u.done.commands++
 		if len(c.Do) == 0 {
