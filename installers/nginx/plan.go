@@ -52,7 +52,14 @@ func (n *Nginx) Plan(ctx context.Context, r installers.Request) (*installers.Pla
 	if err != nil {
 		return nil, err
 	}
-	return n.planOn(ctx, site, r)
+	p, err := n.planOn(ctx, site, r)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := n.running(); !ok && (!p.Empty() || len(p.Serves) > 0) {
+		p.Warnings = append(p.Warnings, "nginx does not run with "+n.conf+": it is started")
+	}
+	return p, nil
 }
 
 func (n *Nginx) planOn(ctx context.Context, site *site, r installers.Request) (*installers.Plan, error) {

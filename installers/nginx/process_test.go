@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -197,4 +198,27 @@ func lookInChild(t *testing.T) {
 	}
 	fmt.Println(m.pid, "reloaded")
 	os.Exit(0)
+}
+
+// Who has stopped nginx on purpose is told that an installation starts it.
+func TestStartIsTold(t *testing.T) {
+	t.Parallel()
+	l, http, https := newTwo(t, nil)
+	r := l.request("one.test")
+	r.HTTPPort, r.HTTPSPort = http, https
+	makeCertificate(t, r)
+	told := func() bool {
+		p, err := l.detect(t).Plan(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Contains(p.Warnings, "nginx does not run with "+l.root+"/nginx.conf: it is started")
+	}
+	if !told() {
+		t.Error("nothing is said")
+	}
+	l.start(t)
+	if told() {
+		t.Error("it runs")
+	}
 }

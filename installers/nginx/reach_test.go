@@ -2,8 +2,10 @@ package nginx
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"edge/installers"
 )
@@ -45,6 +47,10 @@ func TestReachLive(t *testing.T) {
 	other := "server {\n    listen HTTPS ssl;\n    server_name old.test;" + tlsLines + "}\n"
 	l, http, https := newTwo(t, map[string]string{"sites/one": site + other, "sites/a": status})
 	l.snakeoil(t)
+	earlier := time.Now().Add(-time.Hour) // than nginx read it, by any clock
+	if err := os.Chtimes(l.dir+"/le/c.pem", earlier, earlier); err != nil {
+		t.Fatal(err)
+	}
 	l.start(t)
 	a := l.authenticator(t, http, https)
 	batch := http01("one.test")
