@@ -28,9 +28,9 @@ func makeCertificate(t testing.TB, r installers.Request) {
 }
 
 // snakeoil writes a certificate that blocks of tests have.
-func (l *lab) snakeoil(t testing.TB) {
+func (l *lab) snakeoil(t testing.TB, names ...string) {
 	t.Helper()
-	b := edgetest.NewChain(t, time.Now().Add(time.Hour), "old.test")
+	b := edgetest.NewChain(t, time.Now().Add(time.Hour), append([]string{"old.test"}, names...)...)
 	write(t, filepath.Join(l.dir, "le/c.pem"), string(b.Chain))
 	write(t, filepath.Join(l.dir, "le/k.pem"), string(b.Key))
 }

@@ -56,7 +56,7 @@ func TestWarnings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, http, https := newTwo(t, map[string]string{"sites/one": c.src, "snippet": strings.TrimSpace(tlsLines)})
-			l.snakeoil(t)
+			l.snakeoil(t, "other.test")
 			r := l.request("one.test")
 			r.HTTPPort, r.HTTPSPort = http, https
 			if c.request != nil {

@@ -39,13 +39,15 @@ func (p *planner) sparesOthers(j *job) error {
 	if len(unknown) > 0 && answered {
 		p.warn("the server block at %s also answers %s, for which this certificate may not be", place, strings.Join(unknown, ", "))
 	}
-	if len(others) == 0 {
-		return nil
-	}
-	if !answered {
+	// Nothing is taken from names that the present certificate is not for either.
+	lost := slices.DeleteFunc(slices.Clone(others), func(name string) bool { return !answered || !shownNow(s, name) })
+	if len(others) > 0 && len(lost) == 0 {
 		p.warn("the server block at %s also answers %s, for which this certificate is not", place, strings.Join(others, ", "))
+	}
+	if len(lost) == 0 {
 		return nil
 	}
+	others = lost
 	for _, name := range mine {
 		add(&all, name)
 	}
@@ -56,6 +58,15 @@ func (p *planner) sparesOthers(j *job) error {
 		return nil
 	}
 	return err
+}
+
+// shownNow reports whether the present certificate of a block may be for a name: one that
+// cannot be read may be for any.
+func shownNow(s *conf.Server, name string) bool {
+	return slices.ContainsFunc(s.Certificates(), func(c conf.Certificate) bool {
+		leaf := leafOf(c.CertFile)
+		return leaf == nil || isFor(leaf, nil, name)
+	})
 }
 
 // namesFor are the requested names that a block gets the certificate for.

@@ -18,13 +18,14 @@ func TestOthersAreSpared(t *testing.T) {
 	}{
 		"another name": {"shop.test www.shop.test", true, "",
 			is + "shop.test, for which this certificate is not: obtain one for all of its names (-d shop.test -d www.shop.test), or give www.shop.test a block of its own", ""},
-		"everything below":   {"*.wild.test www.shop.test", true, "", is + "*.wild.test, for", ""},
-		"a wildcard matches": {"*.shop.test", true, "", is + "*.shop.test, for which this certificate is not: obtain one for all of its names (-d *.shop.test -d www.shop.test)", ""},
-		"a dotted name":      {".shop.test", true, "", is + "shop.test, *.shop.test, for", ""},
-		"an expression":      {`www.shop.test ~^re\d+ www.*`, true, "", "", is + `~^re\d+, www.*, for which this certificate may not be`},
-		"its first one":      {"shop.test www.shop.test", false, "", "", is + "shop.test, for which this certificate is not"},
-		"all of them":        {"shop.test www.shop.test *.wild.test Sub.wild.test", true, "shop.test *.wild.test", "", ""},
-		"no name":            {`www.shop.test _ "" 10.0.0.1`, true, "", "", ""},
+		"everything below":            {"*.wild.test www.shop.test", true, "", is + "*.wild.test, for", ""},
+		"a wildcard matches":          {"*.shop.test", true, "", is + "*.shop.test, for which this certificate is not: obtain one for all of its names (-d *.shop.test -d www.shop.test)", ""},
+		"a dotted name":               {".shop.test", true, "", is + "shop.test, *.shop.test, for", ""},
+		"an expression":               {`www.shop.test ~^re\d+ www.*`, true, "", "", is + `~^re\d+, www.*, for which this certificate may not be`},
+		"its first one":               {"shop.test www.shop.test", false, "", "", is + "shop.test, for which this certificate is not"},
+		"all of them":                 {"shop.test www.shop.test *.wild.test Sub.wild.test", true, "shop.test *.wild.test", "", ""},
+		"what the old one is not for": {"shop.test www.shop.test", true, "", "", is + "shop.test, for which this certificate is not"},
+		"no name":                     {`www.shop.test _ "" 10.0.0.1`, true, "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -33,7 +34,11 @@ func TestOthersAreSpared(t *testing.T) {
 				src = "server {\n    listen 127.0.0.1:HTTPS ssl;\n    server_name " + c.names + ";" + tlsLines + "}\n"
 			}
 			l, http, https := newTwo(t, map[string]string{"sites/one": src})
-			l.snakeoil(t)
+			if name != "what the old one is not for" {
+				l.snakeoil(t, "shop.test", "www.shop.test", "*.shop.test", "*.wild.test")
+			} else {
+				l.snakeoil(t)
+			}
 			r := l.request("www.shop.test")
 			r.HTTPPort, r.HTTPSPort = http, https
 			issued := r
