@@ -290,6 +290,7 @@ func (s *server) deployOne(t *testing.T, n, dir string) {
 	ctx := context.Background()
 	cert := certificate(t, dir, n)
 	r := s.request(cert, n)
+	r.Overwrite = true // names that share a host get their certificates one after the other
 	r.Enhance = installers.Enhancements{Redirect: true}
 	p, err := s.Plan(ctx, r)
 	if err != nil {
