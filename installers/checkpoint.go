@@ -282,6 +282,17 @@ func (t *Runner) pending(name string) (bool, error) {
 	return err == nil, err
 }
 
+// Unfinished reports whether a run that died left something that Recover would take
+// back.
+func (t *Runner) Unfinished() (bool, error) {
+	for _, name := range []string{dirTemporary, dirInProgress, dirRolledBack} {
+		if there, err := t.pending(name); err != nil || there {
+			return there, err
+		}
+	}
+	return false, nil
+}
+
 // protected are the paths that a temporary checkpoint is about.
 func (t *Runner) protected() ([]string, error) {
 	var out []string

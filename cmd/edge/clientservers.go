@@ -104,6 +104,13 @@ func (w *webServers) recover(ctx context.Context, o *certbotcli.Options, now ope
 	if w.recovered {
 		return nil
 	}
+	if o.Plan {
+		there, err := w.runner.Unfinished()
+		if there {
+			err = fmt.Errorf("a run that did not end has left changes behind in the configuration, see %s; a plan changes nothing: run the command without --plan, which takes them back first", o.WorkDir)
+		}
+		return err
+	}
 	done, err := w.runner.Recover(ctx, func(name string) installers.Server { return w.find(ctx, o, cmp.Or(name, now.Name())) })
 	for _, r := range done {
 		says := fmt.Sprintf("a run that did not end had changed %s: that is taken back", strings.Join(r.Paths, ", "))

@@ -286,6 +286,15 @@ func TestNginxRun(t *testing.T) {
 	if !strings.Contains(plan, "+++ ") || !strings.Contains(plan, "ssl_certificate") || !same(before, w.configuration()) {
 		t.Errorf("the plan, which must change nothing:\n%s", plan)
 	}
+	if err := os.MkdirAll(w.path("work", "IN_PROGRESS"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out := w.server("edge", "run -n --nginx --plan -d one.example.test"); out.code != 1 || !strings.Contains(out.stderr, "without --plan") {
+		t.Errorf("a plan on top of a run that died: %d\n%s", out.code, out.stderr)
+	}
+	if _, err := os.Stat(w.path("work", "IN_PROGRESS")); err != nil {
+		t.Errorf("the plan has taken something back: %v", err)
+	}
 	must("run -n --nginx --agree-tos -m a@example.org -d one.example.test -d two.example.test")
 	if got := w.shows("one.example.test"); got != "one.example.test two.example.test" {
 		t.Errorf("shows %q", got)
