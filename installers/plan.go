@@ -2,6 +2,7 @@ package installers
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"io/fs"
 
@@ -40,6 +41,8 @@ type Installer interface {
 type Request struct {
 	Names       []string // DNS names; "*.x" is a wildcard
 	Certificate Certificate
+	// Leaf is that of a certificate that is not in files, and was looked at already.
+	Leaf *x509.Certificate
 	// Deploy is false where only enhancements are wanted (certbot: enhance).
 	Deploy  bool
 	Enhance Enhancements
@@ -107,6 +110,8 @@ type Change struct {
 	Owner *durable.Owner
 	// Target is that of a new symbolic link.
 	Target string
+	// Secret: there is a private key in it, which is not for people to see.
+	Secret bool
 
 	as *attributes // what a file is to have that is put back as it was
 }

@@ -106,6 +106,8 @@ func (u *run) outcome(checkpoint string, activated bool) *Outcome {
 // precheck finds all that can be found before anything is changed.
 func (u *run) precheck(r Request) (leaf *x509.Certificate, err error) {
 	switch {
+	case r.Leaf != nil:
+		leaf = r.Leaf
 	case r.Deploy:
 		leaf, err = precheck(r.Certificate, r.Names, u.now())
 	case r.Certificate.chainPath() != "":
@@ -213,7 +215,7 @@ func (t *Runner) within(ctx context.Context, step func(context.Context) error) e
 
 // certificateChanged reports that the file has another certificate by now.
 func certificateChanged(r Request, leaf *x509.Certificate) error {
-	if leaf == nil {
+	if leaf == nil || r.Leaf != nil {
 		return nil
 	}
 	if chain, err := r.Certificate.load(); err != nil || !chain[0].Equal(leaf) {

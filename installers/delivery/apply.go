@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -41,7 +42,7 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 		if changed {
 			r.Attempt = now
 		}
-		if len(it.Verify) > 0 {
+		if it.verified() {
 			r.Verified = now
 		}
 	}
@@ -71,20 +72,26 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 // ended; the caller writes it.
 func (e *Engine) deliver(ctx context.Context, it *Item, m *Material, r *record, put bool) error {
 	if !put {
-		return e.show(ctx, it, m)
+		return e.show(ctx, it, m, r.Data)
 	}
 	r.Begun = hex.EncodeToString(m.Leaf[:])
 	if err := e.save(it, r); err != nil {
 		return err
 	}
 	// What the server showed before is what it has to show after an undo.
-	before := shown(ctx, it, m)
+	before, err := shown(ctx, it, m, r.Data)
+	if err != nil {
+		return err
+	}
 	c, err := it.Target.Put(ctx, m, r.Data)
 	if err != nil {
 		r.Begun = ""
 		return err
 	}
-	if err := e.show(ctx, it, m); err != nil {
+	for _, w := range c.Warnings {
+		e.log().Warn(w, "lineage", it.Name, "target", it.Target.Kind())
+	}
+	if err := e.show(ctx, it, m, c.Data); err != nil {
 		if c.Undo == nil {
 			// It cannot be taken back, so what is there is what was put: the next run
 			// puts it again, since the record does not have it as delivered.
@@ -117,14 +124,28 @@ func (e *Engine) deliver(ctx context.Context, it *Item, m *Material, r *record, 
 }
 
 // show has the server take what is there, and waits until it shows the certificate.
-func (e *Engine) show(ctx context.Context, it *Item, m *Material) error {
+func (e *Engine) show(ctx context.Context, it *Item, m *Material, data json.RawMessage) error {
 	if err := e.reload(ctx, it); err != nil {
 		return err
 	}
-	if len(it.Verify) == 0 {
-		return nil
+	at, err := it.places(ctx, m, data)
+	if err != nil || len(at) == 0 {
+		return err
 	}
-	return await(ctx, checks(it.Verify, m), m.Certs[0], it.within())
+	return await(ctx, at, m.Certs[0], it.within())
+}
+
+// places are all endpoints that have to show the certificate.
+func (it *Item) places(ctx context.Context, m *Material, data json.RawMessage) ([]installers.Endpoint, error) {
+	list := checks(it.Verify, m)
+	if p, ok := it.Target.(Placed); ok {
+		more, err := p.Places(ctx, m, data)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
+	}
+	return list, nil
 }
 
 func (e *Engine) reload(ctx context.Context, it *Item) error {
@@ -148,14 +169,18 @@ type seen struct {
 }
 
 // shown is what the server shows now; what shows nothing is left out.
-func shown(ctx context.Context, it *Item, m *Material) []seen {
+func shown(ctx context.Context, it *Item, m *Material, data json.RawMessage) ([]seen, error) {
+	at, err := it.places(ctx, m, data)
+	if err != nil {
+		return nil, err
+	}
 	var list []seen
-	look(ctx, checks(it.Verify, m), m.Certs[0], func(e installers.Endpoint, leaf *x509.Certificate, err error) {
+	look(ctx, at, m.Certs[0], func(e installers.Endpoint, leaf *x509.Certificate, err error) {
 		if err == nil {
 			list = append(list, seen{e, leaf})
 		}
 	})
-	return list
+	return list, nil
 }
 
 // undo takes back what was put. It waits for the server to show what it did before,

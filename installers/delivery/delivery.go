@@ -36,6 +36,16 @@ type Change struct {
 	Commit func(ctx context.Context) error // nil: nothing to tidy up
 	// Verified says that the target looked at the live server itself.
 	Verified bool
+	Warnings []string // for people
+}
+
+// Placed is a Target that knows itself where the live server shows the certificate: the
+// engine looks there as well as where Item.Verify says.
+type Placed interface {
+	Target
+	// Places are endpoints with the names that they are to be asked for. They are asked for
+	// after Put and after Undo as well as before; data is as in Look, or what Put returned.
+	Places(ctx context.Context, m *Material, data json.RawMessage) ([]installers.Endpoint, error)
 }
 
 // Item is a delivery that the configuration wants.
@@ -101,6 +111,12 @@ func (e *Engine) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return e.Log
+}
+
+// verified reports whether the engine looks at the live server.
+func (it *Item) verified() bool {
+	_, placed := it.Target.(Placed)
+	return placed || len(it.Verify) > 0
 }
 
 func (it *Item) within() time.Duration { return or(it.Within, 10*time.Second) }

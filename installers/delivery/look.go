@@ -30,7 +30,7 @@ func (e *Engine) Check(ctx context.Context, it Item, m *Material) Result {
 	v := e.view(ctx, &it, m, r)
 	res := v.result(ctx, &it, m, r)
 	r.State, r.Looked = res.State, e.Now()
-	if res.State == InSync && len(it.Verify) > 0 {
+	if res.State == InSync && it.verified() {
 		r.Verified = r.Looked
 		res.Verified = r.Verified
 	}
@@ -90,7 +90,12 @@ func (e *Engine) view(ctx context.Context, it *Item, m *Material, r *record) vie
 			return v
 		}
 	}
-	look(ctx, checks(it.Verify, m), m.Certs[0], func(e installers.Endpoint, leaf *x509.Certificate, err error) {
+	at, err := it.places(ctx, m, r.Data)
+	if err != nil {
+		v.err = err
+		return v
+	}
+	look(ctx, at, m.Certs[0], func(e installers.Endpoint, leaf *x509.Certificate, err error) {
 		if why := otherwise(e, leaf, err, m.Certs[0]); why != "" {
 			v.unseen = append(v.unseen, why)
 		}
@@ -112,7 +117,7 @@ func (v *view) result(ctx context.Context, it *Item, m *Material, r *record) Res
 		res.State = Waiting
 	case v.err != nil:
 		res.State, res.Error = Failed, v.err.Error()
-	case len(res.Reasons) == 0 && r.Verified.IsZero() && len(it.Verify) == 0:
+	case len(res.Reasons) == 0 && r.Verified.IsZero() && !it.verified():
 		res.State, res.Error, res.Failures = Unverified, "", 0
 	case len(res.Reasons) == 0:
 		res.State, res.Error, res.Failures = InSync, "", 0

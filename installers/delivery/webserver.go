@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"edge/installers"
 )
@@ -87,20 +86,7 @@ func (w *WebServer) Plan(ctx context.Context, m *Material) []string {
 	if err != nil {
 		return []string{"nothing can be planned: " + err.Error()}
 	}
-	list := append([]string(nil), p.Notes...)
-	for _, c := range p.Changes {
-		list = append(list, "change "+c.Path)
-	}
-	test, activate := w.Installer.Commands()
-	for _, argv := range [][]string{test, activate} {
-		if len(argv) > 0 {
-			list = append(list, "run "+strings.Join(argv, " "))
-		}
-	}
-	for _, e := range p.Serves {
-		list = append(list, fmt.Sprintf("look whether %s shows it", e))
-	}
-	return list
+	return planned(p, w.Installer)
 }
 
 // Put implements Target.
