@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"edge"
@@ -50,11 +51,15 @@ type Env struct {
 	Run func(ctx context.Context, argv []string) (output string, err error)
 	// Dial connects to control sockets and services; (*net.Dialer).DialContext.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Signal sends a signal to a process: syscall.Kill.
+	Signal func(pid int, sig syscall.Signal) error
 	// Transport, where set, is put around the transport of requests to services.
 	Transport func(http.RoundTripper) http.RoundTripper
-	Getenv    func(string) string
-	Now       func() time.Time
-	Log       *slog.Logger
+	// Wait passes the time between two tries; nil: a timer.
+	Wait   func(ctx context.Context, d time.Duration) error
+	Getenv func(string) string
+	Now    func() time.Time
+	Log    *slog.Logger
 	// Runner and Lock are for servers whose plans are carried out here, see delivery.Local.
 	Runner *installers.Runner
 	Lock   func(ctx context.Context, s installers.Server, root string) (release func() error, err error)

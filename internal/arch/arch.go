@@ -44,6 +44,7 @@ var home = map[string][]string{
 	"github.com/summerwind/h2spec":          {"edge/proxy"},
 	"github.com/pavlo-v-chernykh":           {"edge/installers/files"},
 	"software.sslmate.com/src/go-pkcs12":    {"edge/installers/files"},
+	"github.com/pkg/sftp":                   {"edge/installers/sftp"},
 	"github.com/letsencrypt/pebble":         {"edge/internal/edgetest"},
 	"github.com/miekg/dns":                  {"edge/internal/edgetest"},
 	"go.uber.org/goleak":                    {"edge"},

@@ -1,0 +1,26 @@
+// Package targets is the table of all kinds of targets that have a package of their own
+// and are described by package target.
+package targets
+
+import "edge/installers/target"
+
+// All are the kinds, by name.
+func All() []target.Kind {
+	return []target.Kind{}
+}
+
+// Named returns the kind of that name, or of one that a plugin of certbot's had; nil where
+// there is none.
+func Named(name string) *target.Kind {
+	for _, k := range All() {
+		if k.Name == name {
+			return &k
+		}
+		for _, alias := range k.Aliases {
+			if alias == name {
+				return &k
+			}
+		}
+	}
+	return nil
+}
