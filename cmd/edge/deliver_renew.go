@@ -29,7 +29,7 @@ func (c *client) deliver(ctx context.Context) error {
 	}
 	d := &deliveries{
 		cfg: cfg, state: deliverState, tree: c.o.ConfigDir, work: c.o.WorkDir,
-		lockTimeout: c.o.LockTimeout, log: c.logger, workLocked: true,
+		lockTimeout: c.o.LockTimeout, log: c.logger, workLocked: true, backOff: true,
 	}
 	if c.o.ConfigDir != letsencrypt { // a tree of somebody's own has records of its own
 		d.state = filepath.Join(c.o.WorkDir, "edge", "deliver")

@@ -35,8 +35,17 @@ type deliveries struct {
 	log         *slog.Logger
 	workLocked  bool // the caller has the lock of the work folder
 
+	backOff bool // what failed lately is left alone for a while
+
 	engine  *delivery.Engine
 	servers *deliverServers
+	items   map[itemKey]described // those that were made in this run
+}
+
+// itemKey is a certificate and an entry of the configuration.
+type itemKey struct {
+	name string
+	pos  config.Pos
 }
 
 // wanted is one certificate with all that it goes to.
@@ -78,7 +87,8 @@ func deliverNames(cfg *config.Config) []string {
 // begin makes what the work of a verb is done with.
 func (d *deliveries) begin() {
 	d.servers = d.newServers()
-	d.engine = &delivery.Engine{Dir: d.state, Run: runProgram, Now: time.Now, Log: d.log}
+	d.engine = &delivery.Engine{Dir: d.state, Run: runProgram, Now: time.Now, Log: d.log, BackOff: d.backOff}
+	d.items = map[itemKey]described{}
 }
 
 // plan looks without leaving a trace.
@@ -172,8 +182,20 @@ type described struct {
 	kind, where string
 }
 
-// item maps configuration onto a target, and does nothing else.
+// item makes a delivery of what the configuration says, once in a run.
 func (d *deliveries) item(ctx context.Context, w wanted, to config.Deliver) (described, error) {
+	key := itemKey{w.name, to.Pos}
+	if it, ok := d.items[key]; ok {
+		return it, nil
+	}
+	it, err := d.makeItem(ctx, w, to)
+	if err == nil {
+		d.items[key] = it
+	}
+	return it, err
+}
+
+func (d *deliveries) makeItem(ctx context.Context, w wanted, to config.Deliver) (described, error) {
 	it := described{Item: delivery.Item{Name: w.name, Reload: to.Reload, Within: to.Within}}
 	for _, v := range to.Verify {
 		it.Verify = append(it.Verify, installers.Endpoint{Addr: v.Addr, StartTLS: v.StartTLS})
@@ -197,6 +219,16 @@ func (d *deliveries) item(ctx context.Context, w wanted, to config.Deliver) (des
 		it.kind, it.where = to.Server.Kind, to.Server.ServerRoot
 		if it.Target, err = d.servers.target(ctx, to.Server); err == nil {
 			it.where = it.Target.Where()
+		}
+	case to.Target != nil:
+		it.kind = to.Target.Kind.Name
+		env := d.servers.env(w.name)
+		env.Within, env.Verify = to.Within, it.Verify
+		if it.Target, err = to.Target.Kind.Target(ctx, to.Target.Values, env); err == nil {
+			it.where = it.Target.Where()
+			if _, local := it.Target.(*delivery.Local); local {
+				it.Verify = nil // its transaction looks there, so that it can be undone
+			}
 		}
 	}
 	return it, err

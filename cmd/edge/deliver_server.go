@@ -12,6 +12,7 @@ import (
 	"edge/installers/apache"
 	"edge/installers/delivery"
 	"edge/installers/nginx"
+	"edge/installers/target"
 	"edge/internal/config"
 	"edge/internal/flock"
 )
@@ -57,7 +58,7 @@ func (s *deliverServers) target(ctx context.Context, w *config.WebServer) (deliv
 		return nil, err
 	}
 	return &delivery.WebServer{
-		Installer: in, Runner: s.runner, Lock: func(ctx context.Context) (func() error, error) { return s.lock(ctx, in) },
+		Installer: in, Runner: s.runner, Lock: func(ctx context.Context) (func() error, error) { return s.lock(ctx, in, in.Root()) },
 		HTTPPort: uint16(w.HTTPPort), HTTPSPort: uint16(w.HTTPSPort), ConfigDir: s.d.tree,
 	}, nil
 }
@@ -67,7 +68,7 @@ func (s *deliverServers) target(ctx context.Context, w *config.WebServer) (deliv
 // when it begins to deliver, and neither may wait for what the other has.
 func (s *deliverServers) lockWork(ctx context.Context) (release func() error, err error) {
 	web := slices.ContainsFunc(wants(s.d.cfg), func(w wanted) bool {
-		return slices.ContainsFunc(w.to, func(t config.Deliver) bool { return t.Server != nil })
+		return slices.ContainsFunc(w.to, func(t config.Deliver) bool { return t.Server != nil || t.Target != nil })
 	})
 	if !web || s.d.workLocked {
 		return func() error { return nil }, nil
@@ -88,8 +89,8 @@ func (s *deliverServers) lockOptions() flock.Options {
 
 // lock keeps others out of a server's folder, as certbot's plugins do, and takes back
 // what a run that was killed left behind.
-func (s *deliverServers) lock(ctx context.Context, in installers.Installer) (release func() error, err error) {
-	release, err = flock.Dirs(ctx, []string{in.Root()}, s.lockOptions())
+func (s *deliverServers) lock(ctx context.Context, in installers.Server, root string) (release func() error, err error) {
+	release, err = flock.Dirs(ctx, []string{root}, s.lockOptions())
 	if err != nil {
 		return nil, err
 	}
@@ -103,10 +104,18 @@ func (s *deliverServers) lock(ctx context.Context, in installers.Installer) (rel
 	return release, nil
 }
 
+// env is the world of a target.
+func (s *deliverServers) env(name string) *target.Env {
+	return targetEnv(name, s.d.log, s.runner, s.lock)
+}
+
 // recovering is the server that something unfinished is of, nil where it is not there.
-func (s *deliverServers) recovering(ctx context.Context, name string, now installers.Installer) installers.Server {
+func (s *deliverServers) recovering(ctx context.Context, name string, now installers.Server) installers.Server {
 	if name == "" || name == now.Name() {
 		return now
+	}
+	if in := s.configured(ctx, name); in != nil {
+		return in
 	}
 	other, err := s.detect(ctx, config.WebServer{Kind: name})
 	if err != nil {
@@ -114,4 +123,20 @@ func (s *deliverServers) recovering(ctx context.Context, name string, now instal
 		return nil
 	}
 	return other
+}
+
+// configured is a server that the configuration delivers to, by its kind.
+func (s *deliverServers) configured(ctx context.Context, kind string) installers.Server {
+	for _, w := range wants(s.d.cfg) {
+		for _, to := range w.to {
+			if to.Target == nil || to.Target.Kind.Name != kind {
+				continue
+			}
+			it, err := s.d.item(ctx, w, to)
+			if local, ok := it.Target.(*delivery.Local); ok && err == nil {
+				return local.Planner
+			}
+		}
+	}
+	return nil
 }

@@ -49,6 +49,7 @@ func (f *deliverFlags) runSpool(ctx context.Context, stderr io.Writer, do verb) 
 	if err != nil {
 		return nil, err
 	}
+	d.backOff = true
 	if d.only = spooledItems(d.cfg, names, d.log); all {
 		d.only = doorItems(d.cfg)
 	}

@@ -21,6 +21,11 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 	if err != nil {
 		return unreadable(&it, err)
 	}
+	if next := r.next(m); e.BackOff && e.Now().Before(next) {
+		res := e.Known(it)
+		res.State, res.Next = Failed, next
+		return res
+	}
 	v := e.view(ctx, &it, m, r)
 	if m == nil {
 		return v.result(ctx, &it, m, r)
@@ -36,7 +41,7 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 	case err != nil:
 		r.Failures++
 		r.Error = err.Error()
-		r.Attempt = now
+		r.Attempt, r.Tried = now, hex.EncodeToString(m.Leaf[:])
 	default:
 		r.Failures, r.Error = 0, ""
 		if changed {
@@ -63,9 +68,19 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, State: r.State,
 	}
 	if err != nil {
-		res.State, res.Error = Failed, err.Error()
+		res.State, res.Error, res.Next = Failed, err.Error(), r.next(m)
 	}
 	return res
+}
+
+// next is the time before which a delivery that failed is not tried again by itself: a
+// minute, twice that after each further failure, six hours at most. A new certificate is
+// tried at once.
+func (r *record) next(m *Material) time.Time {
+	if m == nil || r.Failures == 0 || r.Tried != hex.EncodeToString(m.Leaf[:]) {
+		return time.Time{}
+	}
+	return r.Attempt.Add(min(time.Minute<<min(r.Failures-1, 10), 6*time.Hour))
 }
 
 // deliver puts, reloads and looks. The record is brought up to date, but for how it

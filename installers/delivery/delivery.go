@@ -48,6 +48,13 @@ type Placed interface {
 	Places(ctx context.Context, m *Material, data json.RawMessage) ([]installers.Endpoint, error)
 }
 
+// Patient is a Target that takes long to show a certificate.
+type Patient interface {
+	Target
+	// Within is how long that may usually be.
+	Within() time.Duration
+}
+
 // Item is a delivery that the configuration wants.
 type Item struct {
 	Name   string // of the lineage, or the host of a site
@@ -56,7 +63,8 @@ type Item struct {
 	Reload []string
 	// Verify is where the live server has to show it, without names; empty: nobody looks.
 	Verify []installers.Endpoint
-	// Within is how long the server may take to show it; zero: 10 seconds.
+	// Within is how long the server may take to show it; zero: as the target says (Patient),
+	// else 10 seconds.
 	Within time.Duration
 }
 
@@ -89,6 +97,7 @@ type Result struct {
 	Attempt   time.Time `json:"attempt,omitzero"`
 	Failures  int       `json:"failures,omitempty"` // in a row
 	Error     string    `json:"error,omitempty"`
+	Next      time.Time `json:"next,omitzero"` // not before then is it tried again by itself
 }
 
 // OK reports whether nothing is wrong as far as anybody can see.
@@ -104,6 +113,9 @@ type Engine struct {
 	Run func(ctx context.Context, argv []string) (output string, err error)
 	Now func() time.Time
 	Log *slog.Logger // nil: none
+	// BackOff leaves alone for a while what failed lately with the same certificate, the
+	// longer the more often.
+	BackOff bool
 }
 
 func (e *Engine) log() *slog.Logger {
@@ -119,7 +131,13 @@ func (it *Item) verified() bool {
 	return placed || len(it.Verify) > 0
 }
 
-func (it *Item) within() time.Duration { return or(it.Within, 10*time.Second) }
+func (it *Item) within() time.Duration {
+	usual := 10 * time.Second
+	if p, ok := it.Target.(Patient); ok {
+		usual = p.Within()
+	}
+	return or(it.Within, usual)
+}
 
 func or(d, otherwise time.Duration) time.Duration {
 	if d == 0 {

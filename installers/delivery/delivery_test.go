@@ -296,3 +296,53 @@ func TestBegunIsRecorded(t *testing.T) {
 		t.Errorf("afterwards: %s %v", after, err)
 	}
 }
+
+// refusing is a target that counts what is put, and refuses it.
+type refusing struct {
+	nowhere
+	puts *int
+	err  *error
+}
+
+func (r refusing) Put(context.Context, *Material, json.RawMessage) (Change, error) {
+	*r.puts++
+	return Change{}, *r.err
+}
+
+// What failed is left alone for a while by runs that come by themselves, unless there is
+// another certificate; a person's run tries it at once.
+func TestBackOff(t *testing.T) {
+	now, puts, err := time.Now(), 0, errors.New("no room")
+	e := &Engine{Dir: t.TempDir(), Now: func() time.Time { return now }, BackOff: true}
+	it := Item{Name: "a", Target: refusing{puts: &puts, err: &err}}
+	material := func() *Material {
+		m, err := NewMaterial("a", chain(t, "a.test"), nil, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := material()
+	for n, wait := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
+		if res := e.Apply(t.Context(), it, m); res.State != Failed || !res.Next.Equal(now.Add(wait)) || puts != n+1 {
+			t.Fatalf("failure %d: %+v after %d tries", n+1, res, puts)
+		}
+		now = now.Add(wait - time.Second)
+		if res := e.Apply(t.Context(), it, m); res.State != Failed || res.Error != "no room" || res.Failures != n+1 || puts != n+1 {
+			t.Fatalf("before its time: %+v after %d tries", res, puts)
+		}
+		now = now.Add(time.Second)
+	}
+	e.BackOff = false
+	e.Apply(t.Context(), it, m)
+	e.BackOff = true
+	m = material()
+	e.Apply(t.Context(), it, m)
+	if puts != 5 {
+		t.Errorf("%d tries, want one by a person and one for a new certificate", puts-3)
+	}
+	err, now = nil, now.Add(6*time.Hour)
+	if res := e.Apply(t.Context(), it, m); !res.OK() || !res.Next.IsZero() {
+		t.Errorf("%+v", res)
+	}
+}

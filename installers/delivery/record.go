@@ -36,6 +36,8 @@ type record struct {
 	Attempt   time.Time `json:"attempt,omitzero"`
 	Failures  int       `json:"failures,omitempty"` // in a row
 	Error     string    `json:"error,omitempty"`
+	// Tried is the leaf that the last attempt was made with.
+	Tried string `json:"tried,omitempty"`
 
 	State  State     `json:"state,omitempty"` // when it was last looked at
 	Looked time.Time `json:"looked,omitzero"`

@@ -52,7 +52,7 @@ func (d *deliveries) check(path string, targets []Deliver, names []string) {
 		t := &targets[i]
 		p := fmt.Sprintf("%s[%d]", path, i)
 		targets := 0
-		for _, is := range []bool{t.Files != nil, t.Exec != nil, t.Server != nil} {
+		for _, is := range []bool{t.Files != nil, t.Exec != nil, t.Server != nil, t.Target != nil} {
 			if is {
 				targets++
 			}
@@ -66,8 +66,10 @@ func (d *deliveries) check(path string, targets []Deliver, names []string) {
 			d.files(p+".files", t.Files, names)
 		case t.Exec != nil:
 			d.exec(p, t, names)
+		case t.Target != nil:
+			d.target(p, t, names)
 		default:
-			l.bad(p, "add files, exec, nginx or apache", "no target")
+			l.bad(p, "add "+strings.Join(targetNames(), ", "), "no target")
 		}
 		l.checkArgv(p+".reload", t.Reload)
 		l.checkWithin(p+".within", t)
@@ -81,15 +83,16 @@ func (d *deliveries) check(path string, targets []Deliver, names []string) {
 }
 
 // maxWithin bounds how long a renewal may be held up by one server.
-const maxWithin = 10 * time.Minute
+const maxWithin = 30 * time.Minute
 
 func (l *loader) checkWithin(path string, t *Deliver) {
 	_, written := l.pos[path]
 	switch {
-	case written && t.Verify == nil:
+	case !written:
+	case t.Verify == nil && t.Target == nil:
 		l.bad(path, "add verify, or remove it", "nobody waits for a server where verify does not name it")
 	case t.Within <= 0 || t.Within > maxWithin:
-		l.bad(path, "leave it out for ten seconds; at most ten minutes are possible", "%s is no time to wait", t.Within)
+		l.bad(path, "leave it out for what is usual; at most half an hour is possible", "%s is no time to wait", t.Within)
 	}
 }
 
@@ -143,6 +146,26 @@ func (d *deliveries) server(path string, t *Deliver, names []string) {
 	}
 	for _, n := range names {
 		d.once(path, "server\x00"+s.Kind+"\x00"+s.ServerRoot+"\x00"+n, s.Kind+" gets the certificate of "+n+" already")
+	}
+}
+
+func targetNames() []string {
+	names := []string{"files", "exec", "nginx", "apache"}
+	for _, k := range installing() {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// target looks at what is outside of the settings of a kind, which target.Parse has looked
+// at.
+func (d *deliveries) target(path string, t *Deliver, names []string) {
+	kind := t.Target.Kind.Name
+	if t.Reload != nil {
+		d.l.bad(path+".reload", "remove it; see the settings of "+kind, "%s is told of new certificates by what it has for that", kind)
+	}
+	for _, n := range names {
+		d.once(path, "target\x00"+kind+"\x00"+t.Target.Values.String()+"\x00"+n, kind+" gets the certificate of "+n+" already")
 	}
 }
 

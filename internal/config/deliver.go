@@ -14,14 +14,15 @@ import (
 	"edge"
 )
 
-// Deliver is one target of a certificate: Files, Exec or Server.
+// Deliver is one target of a certificate: Files, Exec, Server or Target.
 type Deliver struct {
 	Files  *Files
 	Exec   *Exec
 	Server *WebServer
+	Target *Target
 	Reload []string      // argv, run when the certificate was put; nil: nothing
 	Verify []Verify      // where the live server has to show it; nil: nobody looks
-	Within time.Duration // how long it may take to; default 10 s
+	Within time.Duration // how long it may take to; 0: what is usual for the target
 	Pos    Pos           // of the entry, for messages
 }
 
@@ -75,7 +76,7 @@ var (
 
 // deliverKey is the list of targets of a certificate.
 func deliverKey(doc string) key {
-	return list("deliver", "", doc, obj("", "",
+	entry := obj("", "",
 		obj("files", "a folder, in which the files change all at once",
 			must(str("dir", "", "folder; it is made where it is missing, and belongs to root. `{name}` is the name of the lineage or host")),
 			of(str("layout", "separate", "PEM in several files or in one, the key at its end or its beginning; or a keystore"), layouts...),
@@ -95,9 +96,11 @@ func deliverKey(doc string) key {
 		webServerKey("nginx", "nginx, whose configuration is changed as `edge install --nginx` does it; it is tested, reloaded, verified and undone", "folder of nginx.conf"),
 		webServerKey("apache", "Apache httpd, likewise", "folder of apache2.conf or httpd.conf"),
 		list("reload", "", "files: program and arguments that have the server read the files; there is no shell", text()),
-		oneOf("verify", "", "files and exec: where the live server has to show the certificate, else all is undone: `host:port`, `host:port/smtp` (lmtp, imap, pop3)",
+		oneOf("verify", "", "not nginx and apache: where the live server has to show the certificate, beside where the target looks itself, else all is undone: `host:port`, `host:port/smtp` (lmtp, imap, pop3)",
 			text(), list("", "", "", text())),
-		dur("within", "10s", "how long the server may take to show it after the reload; longer for one that restarts slowly")))
+		dur("within", "10s, or what the target needs", "how long the server may take to show it after the reload; longer for one that restarts slowly"))
+	entry.fields = append(entry.fields, targetKeys()...)
+	return list("deliver", "", doc, entry)
 }
 
 func webServerKey(name, doc, root string) key {
@@ -111,7 +114,7 @@ func webServerKey(name, doc, root string) key {
 func (l *loader) decodeDeliver(v value) []Deliver {
 	var all []Deliver
 	for _, i := range v.items(0) {
-		d := Deliver{Within: 10 * time.Second, Pos: v.f.pos(i.n)}
+		d := Deliver{Pos: v.f.pos(i.n)}
 		if f := i.get("files"); f.n != nil {
 			d.Files = l.decodeFiles(f)
 		}
@@ -134,6 +137,7 @@ func (l *loader) decodeDeliver(v value) []Deliver {
 			w.get("http_port").number(&d.Server.HTTPPort)
 			w.get("https_port").number(&d.Server.HTTPSPort)
 		}
+		d.Target = l.decodeTarget(i)
 		i.get("reload").texts(&d.Reload)
 		d.Verify = l.decodeVerify(i.get("verify"))
 		i.get("within").duration(&d.Within)

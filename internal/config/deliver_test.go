@@ -164,7 +164,7 @@ func TestDeliverMistakes(t *testing.T) {
 		"verify list":     {cert("{" + x + ", verify: ['a:1', b]}"), ":10:44", "\"b\" is not where"},
 		"within nothing":  {cert("{" + x + ", within: 5s}"), ":10:36", "verify does not name it"},
 		"within no time":  {cert("{" + x + ", verify: 'a:1', within: 0s}"), ":10:51", "no time to wait"},
-		"within too long": {cert("{" + x + ", verify: 'a:1', within: 1h}"), ":10:51", "at most ten minutes"},
+		"within too long": {cert("{" + x + ", verify: 'a:1', within: 1h}"), ":10:51", "at most half an hour"},
 		"within a number": {cert("{" + x + ", verify: 'a:1', within: 30}"), ":10:51", "has no unit"},
 		"same file":       {cert("{" + x + "}\n  - {name: b, hosts: [b.test], deliver: [{" + x + "}]}"), ":11:50", "/x/cert.pem is written already, at"},
 		"same folder":     {cert("{" + x + "}\n      - {files: {dir: /x, layout: key-first}}"), ":11:17", "has the certificate of a"},
