@@ -12,23 +12,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"edge"
+	"edge/installers/delivery"
 	"edge/internal/admin"
 	"edge/internal/config"
 )
 
 func newStatus() *cobra.Command {
-	var path, socket, output string
+	var path, socket, output, state string
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show the running front door: sites, certificates, upstreams",
-		Long: `Status asks the running edge over its admin socket. Certificates that need
-attention come first, with the last error and the time of the next attempt.`,
+		Short: "Show the running front door, and how deliveries stand",
+		Long: `Status asks the running edge over its admin socket for sites, certificates and
+upstreams. Certificates that need attention come first, with the last error and the
+time of the next attempt. Of deliveries, it shows what the last run of edge deliver, or of a
+renewal, found; edge deliver verify looks anew.`,
 		Example: "  edge status\n  edge status -o json | jq '.certificates[] | select(.state != \"valid\")'",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
+			deliveries := knownDeliveries(path, state)
 			socket, err := socketOf(path, socket, config.DefaultSocket)
 			if err != nil {
 				return err
@@ -38,18 +42,28 @@ attention come first, with the last error and the time of the next attempt.`,
 			client := admin.NewClient(socket)
 			defer client.Close()
 			s, err := client.Status(ctx)
-			if err != nil {
-				return err
-			}
 			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), s)
+				if err != nil && !deliveries.alone {
+					return err
+				}
+				return printJSON(cmd.OutOrStdout(), struct {
+					*admin.Status
+					Deliveries []delivery.Result `json:"deliveries,omitempty"`
+				}{s, deliveries.list})
 			}
-			printStatus(cmd.OutOrStdout(), s, time.Now())
-			return nil
+			if err == nil {
+				printStatus(cmd.OutOrStdout(), s, time.Now())
+			}
+			deliveries.print(cmd.OutOrStdout(), time.Now())
+			if err != nil && deliveries.alone {
+				return nil // there is no front door, and none is wanted
+			}
+			return err
 		},
 	}
 	configFlag(cmd, &path)
 	outputFlag(cmd, &output)
+	cmd.Flags().StringVar(&state, "state-dir", deliverState, "`folder` of the records of deliveries")
 	cmd.Flags().StringVar(&socket, "admin", "", "`path` of the admin socket (default: what the configuration says)")
 	return cmd
 }

@@ -73,11 +73,19 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 	return res
 }
 
-// next is the time before which a delivery that failed is not tried again by itself: a
-// minute, twice that after each further failure, six hours at most. A new certificate is
-// tried at once.
+// next is the time before which a delivery that failed is not tried again by itself. A
+// new certificate is tried at once.
 func (r *record) next(m *Material) time.Time {
-	if m == nil || r.Failures == 0 || r.Tried != hex.EncodeToString(m.Leaf[:]) {
+	if m == nil || r.Tried != hex.EncodeToString(m.Leaf[:]) {
+		return time.Time{}
+	}
+	return r.again()
+}
+
+// again is when the same certificate is tried again: after a minute, twice that after
+// each further failure, six hours at most. Zero where nothing failed.
+func (r *record) again() time.Time {
+	if r.Failures == 0 {
 		return time.Time{}
 	}
 	return r.Attempt.Add(min(time.Minute<<min(r.Failures-1, 10), 6*time.Hour))

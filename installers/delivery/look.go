@@ -46,13 +46,8 @@ func (e *Engine) Known(it Item) Result {
 	if err != nil {
 		return unreadable(&it, err)
 	}
-	res := Result{
-		Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(), State: r.State, SHA256: r.Leaf,
-		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, Error: r.Error,
-	}
-	if res.State == "" {
-		res.State = Pending
-	}
+	res := r.known()
+	res.Name, res.Target, res.Where = it.Name, it.Target.Kind(), it.Target.Where()
 	return res
 }
 

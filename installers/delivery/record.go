@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -101,4 +104,51 @@ func readRegular(path string, limit int64) ([]byte, error) {
 		err = fmt.Errorf("more than %d bytes", limit)
 	}
 	return b, err
+}
+
+// Records are what is known of all deliveries that were ever tried, from the records in a
+// folder, by name, kind and place. Those that cannot be read are left out, and told of in
+// the error.
+func Records(dir string) ([]Result, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []Result
+	var errs []error
+	for _, entry := range entries {
+		if filepath.Ext(entry.Name()) != ".json" {
+			continue
+		}
+		var r record
+		path := filepath.Join(dir, entry.Name())
+		b, err := readRegular(path, maxRecord)
+		if err == nil {
+			err = json.Unmarshal(b, &r)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("record %s: %w", path, err))
+			continue
+		}
+		list = append(list, r.known())
+	}
+	slices.SortFunc(list, func(a, b Result) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Target, b.Target), strings.Compare(a.Where, b.Where))
+	})
+	return list, errors.Join(errs...)
+}
+
+// known is how a delivery stood when it was last looked at.
+func (r *record) known() Result {
+	res := Result{
+		Name: r.Name, Target: r.Target, Where: r.Where, State: r.State, SHA256: r.Leaf,
+		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, Error: r.Error, Next: r.again(),
+	}
+	if res.State == "" {
+		res.State = Pending
+	}
+	return res
 }

@@ -103,3 +103,18 @@ func (l *loader) settingValues(v value, s *target.Setting) []string {
 	}
 	return []string{is}
 }
+
+// Kind is the word for the target: "files", "nginx", "haproxy".
+func (d *Deliver) Kind() string {
+	switch {
+	case d.Files != nil:
+		return "files"
+	case d.Exec != nil:
+		return "exec"
+	case d.Server != nil:
+		return d.Server.Kind
+	case d.Target != nil:
+		return d.Target.Kind.Name
+	}
+	return ""
+}
