@@ -40,12 +40,12 @@ func Answer(kind edge.ChallengeType, name, token string) edge.Answer {
 }
 
 // Prove tries an authenticator with all cases.
-func Prove(t *testing.T, make func(t *testing.T) *Proof) {
+func Prove(t *testing.T, start func(t *testing.T) *Proof) {
 	for name, try := range map[string]func(w *work, p *Proof){
 		"answers": answers, "two at once": twoAtOnce, "hostile": hostile, "down": down, "killed in between": dies,
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := make(t)
+			p := start(t)
 			if why, cannot := p.Cannot[name]; cannot {
 				t.Logf("n/a: %s", why)
 				return

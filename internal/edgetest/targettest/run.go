@@ -57,17 +57,18 @@ func cases() []theCase {
 	}
 }
 
-// Run tries a target with all cases. Make starts a server, or a fake of a service, and
+// Run tries a target with all cases. Start starts a server, or a fake of a service, and
 // ends it with the test.
-func Run(t *testing.T, make func(t *testing.T) *Rig) {
+func Run(t *testing.T, start func(t *testing.T) *Rig) {
+	var is *Rig // what the first case found: whether it is a service
 	for _, c := range cases() {
+		if is != nil && !c.which(is) {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
-			rig := make(t)
-			why, cannot := rig.Cannot[c.name]
-			switch {
-			case !c.which(rig):
-				return
-			case cannot:
+			rig := start(t)
+			is = rig
+			if why, cannot := rig.Cannot[c.name]; cannot {
 				t.Logf("n/a: %s", why)
 				return
 			}
