@@ -15,7 +15,7 @@ BENCH_PKGS  := nginx-light haproxy caddy
 export CGO_ENABLED ?= 0
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: help build test test-deps check bench bench-deps demo fuzz soak docs clean
+.PHONY: help build test test-deps check bench bench-deps demo fuzz soak targets docs clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -63,8 +63,11 @@ soak: ## long runs: a hundred reloads under load, all fault points, fuzzing
 	EDGE_SYSTEMD=1 $(GO) test -count=1 -run UnderSystemd ./cmd/edge
 	@deploy/fuzz 60s
 
+targets: test-deps ## try every kind of target with every case, and print the table (EDGE_SOAK=1: killed at every step)
+	@$(GO) run ./deploy/targets -write docs/targets/README.md
+
 docs: ## write the generated pages of docs/ anew
-	$(GO) test ./cmd/edge ./internal/config ./metrics ./proxy -run 'Docs' -update
+	$(GO) test ./cmd/edge ./internal/config ./metrics ./proxy ./installers/targets -run 'Docs' -update
 
 clean: ## remove what make built
 	rm -rf bin dist
