@@ -16,7 +16,7 @@ import (
 // targetEnv is the world of a target, as it is.
 func targetEnv(name string, log *slog.Logger, runner *installers.Runner, lock func(context.Context, installers.Server, string) (func() error, error)) *target.Env {
 	return &target.Env{
-		Name: name, Durable: durable.Writer{}, Run: runProgram, Signal: syscall.Kill, Dial: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		Name: name, Durable: durable.Writer{}, Run: runProgram, Exec: installers.Exec, Signal: syscall.Kill, Dial: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		Getenv: os.Getenv, Now: time.Now, Log: log, Runner: runner, Lock: lock,
 	}
 }

@@ -49,6 +49,8 @@ type Env struct {
 	Durable durable.Writer
 	// Run runs a program to its end: installers.Run.
 	Run func(ctx context.Context, argv []string) (output string, err error)
+	// Exec is for programs that need an environment, or something to read: installers.Exec.
+	Exec func(ctx context.Context, p installers.Program) (installers.Said, error)
 	// Dial connects to control sockets and services; (*net.Dialer).DialContext.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Signal sends a signal to a process: syscall.Kill.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 
+	"edge/installers"
 	"edge/internal/durable"
 )
 
@@ -68,6 +69,18 @@ func (k *killer) run(do func(context.Context, []string) (string, error)) func(co
 		}
 		return out, err
 	}
+}
+
+// exec is run for programs with an environment.
+func (k *killer) exec(ctx context.Context, p installers.Program) (installers.Said, error) {
+	if err := k.step(); err != nil {
+		return installers.Said{}, err
+	}
+	said, err := installers.Exec(ctx, p)
+	if kerr := k.step(); kerr != nil {
+		return installers.Said{}, kerr
+	}
+	return said, err
 }
 
 func (k *killer) signal(pid int, sig syscall.Signal) error {

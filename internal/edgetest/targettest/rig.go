@@ -99,7 +99,7 @@ func (w *work) env(name string) *target.Env {
 	log := slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	runner := &installers.Runner{Work: filepath.Join(w.dir, "work"), Durable: w.k.durable(), Log: log}
 	return &target.Env{
-		Name: name, Durable: w.k.durable(), Run: w.k.run(w.run), Signal: w.k.signal, Dial: w.k.dial, Transport: w.k.transport,
+		Name: name, Durable: w.k.durable(), Run: w.k.run(w.run), Exec: w.k.exec, Signal: w.k.signal, Dial: w.k.dial, Transport: w.k.transport,
 		Wait:   func(ctx context.Context, d time.Duration) error { return ctx.Err() },
 		Getenv: os.Getenv, Now: time.Now, Log: log, Runner: runner, Verify: w.extra,
 		Lock: func(ctx context.Context, s installers.Server, _ string) (func() error, error) {
