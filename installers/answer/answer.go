@@ -104,11 +104,6 @@ const maxToken = 200
 // Check refuses what a server cannot answer, and what must not get into a configuration
 // or a path: it comes from the network.
 func Check(server string, answer edge.Answer, o Options) error {
-	odd := func(more string) func(r rune) bool {
-		return func(r rune) bool {
-			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(more, r)
-		}
-	}
 	name := answer.Identifier.Value
 	switch {
 	case answer.Type != edge.HTTP01 && (answer.Type != edge.TLSSNI01 || !o.TLSSNI):
@@ -117,10 +112,26 @@ func Check(server string, answer edge.Answer, o Options) error {
 		return fmt.Errorf("%s can prove control of single names only, not of %s", server, name)
 	case name == "" || strings.ContainsFunc(name, odd("-._")):
 		return fmt.Errorf("%q is not a name that %s can be asked for", name, server)
+	}
+	return Words(answer)
+}
+
+// Words refuses a token or a key authorization that no CA sends: they are base64url (RFC
+// 8555 sections 8.1 and 8.3), and so do no harm in a path, a command or a configuration.
+func Words(answer edge.Answer) error {
+	name := answer.Identifier.Value
+	switch {
 	case answer.Token == "" || len(answer.Token) > maxToken || strings.ContainsFunc(answer.Token, odd("-_")):
 		return fmt.Errorf("the CA's token for %s is not base64url", name)
 	case answer.KeyAuth == "" || len(answer.KeyAuth) > 1024 || strings.ContainsFunc(answer.KeyAuth, odd("-_.")):
 		return fmt.Errorf("the key authorization for %s is not made of base64url", name)
 	}
 	return nil
+}
+
+// odd finds what is neither a letter or digit of ASCII nor one of more.
+func odd(more string) func(r rune) bool {
+	return func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(more, r)
+	}
 }
