@@ -128,7 +128,14 @@ func (l *Local) Put(ctx context.Context, m *Material, _ json.RawMessage) (c Chan
 
 // planned are a plan's steps, a line each.
 func planned(p *installers.Plan, s installers.Server) []string {
-	list := slices.Clone(p.Notes)
+	var list []string
+	for _, note := range p.Notes {
+		// Of what certbot says afterwards, beforehand.
+		if rest, did := strings.CutPrefix(note, "Successfully deployed "); did {
+			note = "deploy the " + rest
+		}
+		list = append(list, note)
+	}
 	for _, c := range p.Commands {
 		list = append(list, "run "+strings.Join(c.Do, " "))
 	}
