@@ -83,7 +83,7 @@ func (a *Apache) findMain(o Options, was string) error {
 		root, err = filepath.EvalSymlinks(root)
 	}
 	if err != nil {
-		return fmt.Errorf("find Apache's configuration: %w; give its folder with --apache-server-root", err)
+		return fmt.Errorf("find Apache's configuration: %w; give its folder with --apache-server-root (server_root below deliver)", err)
 	}
 	if a.ownRoot && o.VhostRoot == "" {
 		a.vhostRoot = moved(a.vhostRoot, was, root)
@@ -99,7 +99,7 @@ func (a *Apache) findMain(o Options, was string) error {
 			return nil
 		}
 	}
-	return certbots("Could not find configuration root: there is no apache2.conf, httpd.conf or conf/httpd.conf in %s; give its folder with --apache-server-root", root)
+	return certbots("Could not find configuration root: there is no apache2.conf, httpd.conf or conf/httpd.conf in %s; give its folder with --apache-server-root (server_root below deliver)", root)
 }
 
 // moved is a folder below a root, below another.

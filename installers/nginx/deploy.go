@@ -103,7 +103,7 @@ func (p *planner) twins(s *conf.Server) []twin {
 func (p *planner) listen(t twin, text *lines) error {
 	for _, socket := range p.site.http.Sockets {
 		if socket.Addr == netip.AddrPortFrom(t.addr, p.https) && socket.Host == "" && socket.Unix == "" && !socket.QUIC && !socket.TLS() {
-			return fmt.Errorf("%s: the server block speaks plain HTTP on %s, where TLS is to be; choose another port with --https-port", socket.Servers[0].Directive.Place(), socket)
+			return fmt.Errorf("%s: the server block speaks plain HTTP on %s, where TLS is to be; choose another port with --https-port (https_port below deliver)", socket.Servers[0].Directive.Place(), socket)
 		}
 	}
 	args := []string{t.text(p.https), "ssl"}

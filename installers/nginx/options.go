@@ -106,7 +106,7 @@ func (n *Nginx) findConf(root string) error {
 		case !errors.Is(err, fs.ErrNotExist):
 			return fmt.Errorf("find nginx's configuration: %w", err)
 		case abs != defaultRoot:
-			return certbotError("Could not find Nginx root configuration file (nginx.conf): %w; give its folder with --nginx-server-root", err)
+			return certbotError("Could not find Nginx root configuration file (nginx.conf): %w; give its folder with --nginx-server-root (server_root below deliver)", err)
 		}
 	}
 	n.conf = n.build.confPath()
@@ -114,7 +114,7 @@ func (n *Nginx) findConf(root string) error {
 		n.conf, n.prefix = masters[0].conf, masters[0].givenPrefix
 	}
 	if _, err := os.Stat(n.conf); err != nil {
-		return certbotError("Could not find Nginx root configuration file (nginx.conf): %w; give its folder with --nginx-server-root", err)
+		return certbotError("Could not find Nginx root configuration file (nginx.conf): %w; give its folder with --nginx-server-root (server_root below deliver)", err)
 	}
 	return nil
 }
