@@ -2,11 +2,16 @@
 // and are described by package target.
 package targets
 
-import "edge/installers/target"
+import (
+	"edge/installers/external"
+	"edge/installers/target"
+)
 
 // All are the kinds, by name.
 func All() []target.Kind {
-	return []target.Kind{}
+	return []target.Kind{
+		external.Kind(),
+	}
 }
 
 // Named returns the kind of that name, or of one that a plugin of certbot's had; nil where
