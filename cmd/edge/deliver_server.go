@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -106,7 +107,7 @@ func (s *deliverServers) lock(ctx context.Context, in installers.Server, root st
 
 // env is the world of a target.
 func (s *deliverServers) env(name string) *target.Env {
-	return targetEnv(name, s.d.log, s.runner, s.lock)
+	return targetEnv(name, filepath.Join(s.d.state, "kept"), s.d.log, s.runner, s.lock)
 }
 
 // recovering is the server that something unfinished is of, nil where it is not there.

@@ -47,6 +47,9 @@ type Authenticator interface {
 type Env struct {
 	Name    string // of the lineage or the host that is delivered; empty for authenticators
 	Durable durable.Writer
+	// State is a folder for what deliveries have to remember that is secret, see package
+	// kept. Whoever needs it makes it, mode 0700. Empty: nothing can be kept.
+	State string
 	// Run runs a program to its end: installers.Run.
 	Run func(ctx context.Context, argv []string) (output string, err error)
 	// Exec is for programs that need an environment, or something to read: installers.Exec.

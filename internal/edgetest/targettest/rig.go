@@ -101,7 +101,7 @@ func (w *work) env(name string) *target.Env {
 	return &target.Env{
 		Name: name, Durable: w.k.durable(), Run: w.k.run(w.run), Exec: w.k.exec, Signal: w.k.signal, Dial: w.k.dial, Transport: w.k.transport,
 		Wait:   func(ctx context.Context, d time.Duration) error { return ctx.Err() },
-		Getenv: os.Getenv, Now: time.Now, Log: log, Runner: runner, Verify: w.extra,
+		Getenv: os.Getenv, Now: time.Now, Log: log, Runner: runner, Verify: w.extra, State: filepath.Join(w.dir, "state"),
 		Lock: func(ctx context.Context, s installers.Server, _ string) (func() error, error) {
 			_, err := runner.Recover(ctx, func(string) installers.Server { return s })
 			return func() error { return nil }, err
