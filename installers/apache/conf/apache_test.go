@@ -302,7 +302,9 @@ func FuzzLoad(f *testing.F) {
 			return // files of this machine
 		}
 		dir := t.TempDir()
-		s, err := load(dir+"/m", Env{Version: "2.4.62"}, &disk{map[string]string{dir + "/m": src}, map[string]string{}, map[string]string{}}, nil)
+		d := newDisk()
+		d.Over[dir+"/m"] = src
+		s, err := load(dir+"/m", Env{Version: "2.4.62"}, d, nil)
 		if err != nil {
 			return
 		}

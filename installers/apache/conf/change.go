@@ -35,7 +35,7 @@ func (s *Set) WithEnv(e *Edits, env Env) (*Set, error) {
 	if e.err != nil {
 		return nil, e.err
 	}
-	disk := s.disk.copy()
+	disk := &disk{s.disk.Copy()}
 	for f := range e.files {
 		if s.byReal[f.Real] != f {
 			return nil, fmt.Errorf("edit %s: the file is not of this configuration", f.Path)
@@ -44,27 +44,27 @@ func (s *Set) WithEnv(e *Edits, env Env) (*Set, error) {
 		if err != nil {
 			return nil, err
 		}
-		disk.over[f.Real] = next.Src
+		disk.Over[f.Real] = next.Src
 	}
 	for path, src := range e.added {
-		if disk.exists(path) {
+		if disk.Exists(path) {
 			return nil, fmt.Errorf("add the file %s: it exists", path)
 		}
-		real, err := disk.place(path)
+		real, err := disk.Place(path)
 		if err != nil {
 			return nil, fmt.Errorf("add the file %s: %w", path, err)
 		}
-		disk.over[real] = src
+		disk.Over[real] = src
 	}
 	for path, target := range e.links {
-		if disk.exists(path) {
+		if disk.Exists(path) {
 			return nil, fmt.Errorf("add the link %s: it exists", path)
 		}
-		real, err := disk.place(path)
+		real, err := disk.Place(path)
 		if err != nil {
 			return nil, fmt.Errorf("add the link %s: %w", path, err)
 		}
-		disk.links[real] = target
+		disk.Links[real] = target
 	}
 	return load(s.Main.Path, env, disk, s.byReal)
 }
@@ -73,9 +73,9 @@ func (s *Set) WithEnv(e *Edits, env Env) (*Set, error) {
 // by path. Links that are to be made are not among it.
 func (s *Set) Changes() []Change {
 	var out []Change
-	for _, path := range slices.Sorted(maps.Keys(s.disk.over)) {
-		old, existed := s.disk.was[path]
-		if now := s.disk.over[path]; now != old || !existed {
+	for _, path := range slices.Sorted(maps.Keys(s.disk.Over)) {
+		old, existed := s.disk.Was[path]
+		if now := s.disk.Over[path]; now != old || !existed {
 			out = append(out, Change{path, old, now, !existed})
 		}
 	}

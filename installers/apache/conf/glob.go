@@ -78,7 +78,7 @@ func (d *disk) expand(dir, rest string, optional bool) ([]string, error) {
 	}
 	var out []string
 	found := false
-	for _, entry := range d.list(dir + "/") {
+	for _, entry := range d.List(dir + "/") {
 		path := dir + "/" + entry
 		if !matchName(name, entry) || more && !isFolder(path) {
 			continue
@@ -118,7 +118,7 @@ func (d *disk) tree(name string, depth int) ([]string, error) {
 		return nil, fmt.Errorf("folders lie more than %d deep", maxFolders)
 	}
 	var out []string
-	for _, entry := range d.list(name) {
+	for _, entry := range d.List(name) {
 		files, err := d.tree(strings.TrimRight(name, "/")+"/"+entry, depth+1)
 		if err != nil {
 			return nil, err

@@ -82,7 +82,7 @@ func (n *Node) All(name string) []*Node {
 // Load reads the main file at path and all that httpd would include. Any file that
 // cannot be read or parsed is an error, an *Error where it has a place.
 func Load(path string, env Env) (*Set, error) {
-	return load(path, env, &disk{map[string]string{}, map[string]string{}, map[string]string{}}, nil)
+	return load(path, env, newDisk(), nil)
 }
 
 func load(path string, env Env, disk *disk, known map[string]*File) (*Set, error) {
@@ -109,7 +109,7 @@ func load(path string, env Env, disk *disk, known map[string]*File) (*Set, error
 // Reads reports whether httpd reads a file of that name, or would if it were there. The
 // name has no symbolic links but for that of its folder.
 func (s *Set) Reads(path string) bool {
-	if real, err := s.disk.real(path); err == nil && s.byReal[real] != nil {
+	if real, err := s.disk.Real(path); err == nil && s.byReal[real] != nil {
 		return true
 	}
 	return slices.ContainsFunc(s.patterns, func(p pattern) bool { return p.matches(path) })
@@ -147,7 +147,7 @@ func newLoader(set *Set, known map[string]*File) *loader {
 
 // open returns the file under a name, parsed once however often it is included.
 func (l *loader) open(name string) (*File, error) {
-	real, src, err := l.set.disk.read(name)
+	real, src, err := l.set.disk.Read(name)
 	if err != nil {
 		return nil, err
 	}

@@ -32,18 +32,19 @@ func (s *Set) With(e *Edits) (*Set, error) {
 		}
 		over[f.Real] = next.Src
 	}
-	disk := s.disk.with(over)
+	disk := &disk{s.disk.Copy()}
+	maps.Copy(disk.Over, over)
 	for path, src := range e.added {
-		if disk.exists(path) {
+		if disk.Exists(path) {
 			return nil, fmt.Errorf("add the file %s: it exists", path)
 		}
-		disk.over[path] = src
-		real, err := disk.real(path)
+		disk.Over[path] = src
+		real, err := disk.Real(path)
 		if err != nil {
 			return nil, fmt.Errorf("add the file %s: %w", path, err)
 		}
-		delete(disk.over, path)
-		disk.over[real] = src
+		delete(disk.Over, path)
+		disk.Over[real] = src
 	}
 	return load(s.Main.Path, disk, s.byReal)
 }
@@ -52,9 +53,9 @@ func (s *Set) With(e *Edits) (*Set, error) {
 // by path.
 func (s *Set) Changes() []Change {
 	var out []Change
-	for _, path := range slices.Sorted(maps.Keys(s.disk.over)) {
-		old, existed := s.disk.was[path]
-		if now := s.disk.over[path]; now != old || !existed {
+	for _, path := range slices.Sorted(maps.Keys(s.disk.Over)) {
+		old, existed := s.disk.Was[path]
+		if now := s.disk.Over[path]; now != old || !existed {
 			out = append(out, Change{path, old, now, !existed})
 		}
 	}

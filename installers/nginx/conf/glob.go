@@ -23,7 +23,7 @@ func (d *disk) expand(prefix, rest string) []string {
 		prefix, rest = prefix+"/", rest[1:]
 	}
 	if rest == "" {
-		if d.exists(prefix) {
+		if d.Exists(prefix) {
 			return []string{prefix}
 		}
 		return nil
@@ -37,7 +37,7 @@ func (d *disk) expand(prefix, rest string) []string {
 		dir = "."
 	}
 	var out []string
-	for _, entry := range d.list(dir) {
+	for _, entry := range d.List(dir) {
 		if !matchName(name, entry) {
 			continue
 		}

@@ -39,7 +39,7 @@ type Set struct {
 // and a file that is named has to be there. Any file that cannot be read or parsed is
 // an error, an *Error where it has a place.
 func Load(path string) (*Set, error) {
-	return load(path, &disk{over: map[string]string{}, was: map[string]string{}}, nil)
+	return load(path, newDisk(), nil)
 }
 
 func load(path string, disk *disk, known map[string]*File) (*Set, error) {
@@ -114,7 +114,7 @@ type loader struct {
 
 // open returns the file under a name, parsed once however often it is included.
 func (l *loader) open(name string) (*File, error) {
-	real, src, err := l.set.disk.read(name)
+	real, src, err := l.set.disk.Read(name)
 	if err != nil {
 		return nil, err
 	}
@@ -232,6 +232,6 @@ func (d *Directive) errorf(format string, args ...any) error {
 
 // Source returns the bytes of a file of the configuration by a name of Opened.
 func (s *Set) Source(name string) (string, error) {
-	_, src, err := s.disk.read(name)
+	_, src, err := s.disk.Read(name)
 	return src, err
 }
