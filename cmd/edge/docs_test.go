@@ -82,9 +82,28 @@ Settings come from the command line, then from ` + "`cli.ini`" + ` (` + "`/etc/l
 	}
 	b.WriteString("| `account rollover` | give the account a new key |\n")
 	b.WriteString("| `hooks test NAME` | run the hooks of a lineage as a renewal would, without an order |\n")
+	b.WriteString(`
+## Targets
+
+Beside nginx and Apache, which have flags of their own below, every target of [targets/settings.md](targets/settings.md) is a plugin: ` + "`-a NAME`" + ` where it
+answers challenges, ` + "`-i NAME`" + ` where it installs. Its settings are flags, ` + "`--NAME-SETTING`" + `, keys of ` + "`cli.ini`" + ` without the dashes, and are saved in the
+renewal file of the lineage, so that a renewal delivers the new certificate to the same place. A renewal that cannot deliver fails, keeps the certificate, and the next run of
+` + "`renew`" + ` delivers it. The names that certbot's plugins had, of themselves and of their flags, mean the same.
+
+` + "```sh" + `
+edge plugins                                  # which there are, and what was found on this machine
+edge --help haproxy                           # the settings of one
+edge run -a webroot -w /var/www -i haproxy -d example.com --plan
+edge install --cert-name example.com -i haproxy
+edge rollback -i haproxy
+` + "```" + `
+
+Secrets are never on the command line: such a setting is ` + "`file:PATH`" + `, a file that others cannot read, or ` + "`env:NAME`" + `. Records of deliveries are in ` + "`edge/deliver`" + ` of the
+work folder; [delivery.md](delivery.md) says what is verified and when a delivery is undone.
+`)
 	b.WriteString("\n## Flags\n\n\"Known to\" says which program has a flag: Debian's certbot 2.1 and later ones, later ones only (certbot 5), only those of 2017 (certbot 0.19), or edge alone.\n\n| flag | meaning | default | known to |\n|---|---|---|---|\n")
 	for _, f := range certbotcli.Flags() {
-		if f.Hidden {
+		if f.Hidden || f.Kind != "" {
 			continue
 		}
 		names := strings.Join(f.Names, ", ")

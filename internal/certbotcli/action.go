@@ -16,6 +16,7 @@ type action struct {
 	kind       kind
 	takesValue bool
 	do         func(p *parser, f *Flag, value string) error
+	alone      string // the value of a flag that may stand without one; empty: it may not
 }
 
 // kind is what cli.ini has to know of an action.
@@ -33,32 +34,32 @@ const (
 
 // The actions of the tables.
 var (
-	store         = action{kindStore, true, (*parser).store}
-	storeCount    = action{kindStore, true, (*parser).storeNonNegative}
-	storePath     = action{kindStore, true, (*parser).storePath}
-	storeComment  = action{kindStore, true, (*parser).storeComment}
-	storeDuration = action{kindStore, true, (*parser).storeDuration}
-	storeMode     = action{kindStore, true, (*parser).storeMode}
-	setTrue       = action{kindTrue, false, (*parser).setTrue}
-	setFalse      = action{kindFalse, false, (*parser).setFalse}
-	count         = action{kindCount, false, (*parser).count}
-	nothing       = action{kindNothing, false, (*parser).nothing}
-	askHelp       = action{kindAsk, false, func(*parser, *Flag, string) error { return &HelpRequest{} }}
-	askVersion    = action{kindAsk, false, func(*parser, *Flag, string) error { return &VersionRequest{} }}
-	addDomain     = action{kindStore, true, func(p *parser, _ *Flag, v string) error { _, err := p.addDomains(v); return err }}
-	addIP         = action{kindStore, true, (*parser).addIP}
-	addChallenges = action{kindStore, true, (*parser).addChallenges}
-	oldChallenges = action{kindStore, true, (*parser).oldChallenges}
-	addWebroot    = action{kindStore, true, (*parser).addWebroot}
-	addWebrootMap = action{kindStore, true, (*parser).addWebrootMap}
-	setDeployHook = action{kindStore, true, (*parser).setDeployHook}
-	setRenewHook  = action{kindStore, true, (*parser).setRenewHook}
-	setReason     = action{kindStore, true, (*parser).setReason}
-	readCSR       = action{kindStore, true, (*parser).readCSR}
+	store         = action{kind: kindStore, takesValue: true, do: (*parser).store}
+	storeCount    = action{kind: kindStore, takesValue: true, do: (*parser).storeNonNegative}
+	storePath     = action{kind: kindStore, takesValue: true, do: (*parser).storePath}
+	storeComment  = action{kind: kindStore, takesValue: true, do: (*parser).storeComment}
+	storeDuration = action{kind: kindStore, takesValue: true, do: (*parser).storeDuration}
+	storeMode     = action{kind: kindStore, takesValue: true, do: (*parser).storeMode}
+	setTrue       = action{kind: kindTrue, do: (*parser).setTrue}
+	setFalse      = action{kind: kindFalse, do: (*parser).setFalse}
+	count         = action{kind: kindCount, do: (*parser).count}
+	nothing       = action{kind: kindNothing, do: (*parser).nothing}
+	askHelp       = action{kind: kindAsk, do: func(*parser, *Flag, string) error { return &HelpRequest{} }}
+	askVersion    = action{kind: kindAsk, do: func(*parser, *Flag, string) error { return &VersionRequest{} }}
+	addDomain     = action{kind: kindStore, takesValue: true, do: func(p *parser, _ *Flag, v string) error { _, err := p.addDomains(v); return err }}
+	addIP         = action{kind: kindStore, takesValue: true, do: (*parser).addIP}
+	addChallenges = action{kind: kindStore, takesValue: true, do: (*parser).addChallenges}
+	oldChallenges = action{kind: kindStore, takesValue: true, do: (*parser).oldChallenges}
+	addWebroot    = action{kind: kindStore, takesValue: true, do: (*parser).addWebroot}
+	addWebrootMap = action{kind: kindStore, takesValue: true, do: (*parser).addWebrootMap}
+	setDeployHook = action{kind: kindStore, takesValue: true, do: (*parser).setDeployHook}
+	setRenewHook  = action{kind: kindStore, takesValue: true, do: (*parser).setRenewHook}
+	setReason     = action{kind: kindStore, takesValue: true, do: (*parser).setReason}
+	readCSR       = action{kind: kindStore, takesValue: true, do: (*parser).readCSR}
 )
 
 func addIface(name string) action {
-	return action{kindConst, false, func(p *parser, _ *Flag, _ string) error {
+	return action{kind: kindConst, do: func(p *parser, _ *Flag, _ string) error {
 		p.o.Ifaces = append(p.o.Ifaces, name)
 		return nil
 	}}

@@ -36,7 +36,7 @@ type word struct {
 func newParser(s *schema, o *Options, flags []Flag) *parser {
 	p := &parser{schema: s, o: o, byName: map[string]*Flag{}, seen: map[string]bool{}}
 	for i := range flags {
-		for _, n := range flags[i].Names {
+		for _, n := range slices.Concat(flags[i].Names, flags[i].Old) {
 			p.byName[n] = &flags[i]
 			p.names = append(p.names, n)
 		}
@@ -149,6 +149,10 @@ func (p *parser) consume(words []word, pattern []byte, i int, o option) (next in
 			break
 		}
 		if next >= len(words) || pattern[next] != 'A' {
+			if o.flag.act.alone != "" {
+				steps = append(steps, step{o.flag, o.flag.act.alone})
+				break
+			}
 			return 0, p.argument(o.flag, "expected one argument")
 		}
 		steps = append(steps, step{o.flag, words[next].text})
@@ -197,7 +201,8 @@ func (p *parser) classify(s string) (o option, ok bool, err error) {
 }
 
 // interpretations are the flags that a word may be short for (_get_option_tuples).
-// Where certbot 2.1 knows one, what came later does not make it ambiguous.
+// Where certbot 2.1 knows one, what came later does not make it ambiguous, nor do the
+// settings of targets, of which there are ever more, for what edge knows otherwise.
 func (p *parser) interpretations(s string) []option {
 	if s[1] != '-' {
 		if f := p.byName[s[:2]]; f != nil {
@@ -207,7 +212,7 @@ func (p *parser) interpretations(s string) []option {
 		return nil
 	}
 	prefix, rest, assigned := strings.Cut(s, "=")
-	var old, later []option
+	var old, later, targets []option
 	for _, n := range p.names {
 		if !strings.HasPrefix(n, prefix) {
 			continue
@@ -216,16 +221,22 @@ func (p *parser) interpretations(s string) []option {
 		if assigned {
 			o.value = &rest
 		}
-		if o.flag.Origin == Certbot || o.flag.Origin == abandoned {
+		switch {
+		case o.flag.Kind != "":
+			targets = append(targets, o)
+		case o.flag.Origin == Certbot || o.flag.Origin == abandoned:
 			old = append(old, o)
-		} else {
+		default:
 			later = append(later, o)
 		}
 	}
-	if old != nil {
+	switch {
+	case old != nil:
 		return old
+	case later != nil:
+		return later
 	}
-	return later
+	return targets
 }
 
 // unrecognized is the error for words that nobody knows, with a word of help.
@@ -260,5 +271,8 @@ func (p *parser) unrecognized(extra []word) error {
 
 // shown are the names of flags that people are told of.
 func (p *parser) shown() []string {
-	return slices.DeleteFunc(slices.Clone(p.names), func(n string) bool { return p.byName[n].Hidden || len(n) < 3 })
+	return slices.DeleteFunc(slices.Clone(p.names), func(n string) bool {
+		f := p.byName[n]
+		return f.Hidden || len(n) < 3 || slices.Contains(f.Old, n)
+	})
 }

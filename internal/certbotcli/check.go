@@ -68,6 +68,7 @@ func (p *parser) settle() {
 		o.PrefChallenges = p.oldChallengeTypes
 		o.source["pref_challs"] = o.source["standalone_supported_challenges"]
 	}
+	o.Authenticator, o.Installer, o.Configurator = p.plugin(o.Authenticator), p.plugin(o.Installer), p.plugin(o.Configurator)
 	for dest, plugin := range map[string]string{"authenticator": o.Authenticator, "installer": o.Installer} {
 		if plugin == "" { // said to be empty, it is not said
 			delete(o.source, dest)

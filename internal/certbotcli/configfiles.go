@@ -19,13 +19,16 @@ func (p *parser) configure(words []word) ([]word, error) {
 		return nil, err
 	}
 	for _, ini := range files {
+		for i, l := range ini.Lines {
+			ini.Lines[i] = p.withColon(l)
+		}
 		said := saidBy(words)
 		var more []word
 		for _, l := range ini.settings() {
 			f := p.byKey(l.Key)
 			names := []string{"--" + strings.Trim(l.Key, "-")}
 			if f != nil {
-				names = f.Names
+				names = slices.Concat(f.Names, f.Old)
 			}
 			if slices.ContainsFunc(names, func(n string) bool { return said[n] }) {
 				continue
@@ -133,6 +136,22 @@ func (p *parser) byKey(key string) *Flag {
 	return nil
 }
 
+// withColon reads a setting of a plugin that is named as certbot names those of others,
+// certbot-haproxy:haproxy-authenticator-port = 80: a colon ends keys, so that certbot itself
+// has no way to write it.
+func (p *parser) withColon(l Line) Line {
+	name, rest, ok := strings.Cut(strip(l.Raw), ":")
+	if !ok || name != l.Key || p.byKey(l.Key) != nil {
+		return l
+	}
+	sub := Line{Raw: rest, Number: l.Number}
+	if sub.parse() != nil || sub.Key == "" || p.byName["--"+name+":"+sub.Key] == nil {
+		return l
+	}
+	sub.Raw, sub.Key = l.Raw, name+":"+sub.Key
+	return sub
+}
+
 // wordsFor are the words that a setting stands for
 // (convert_item_to_command_line_arg).
 func (p *parser) wordsFor(f *Flag, l Line) ([]string, error) {
@@ -148,6 +167,13 @@ func (p *parser) wordsFor(f *Flag, l Line) ([]string, error) {
 		return words, nil
 	}
 	name := f.Names[len(f.Names)-1]
+	if f.isList() && l.List != nil {
+		var words []string
+		for _, v := range l.List {
+			words = append(words, name+"="+v)
+		}
+		return words, nil
+	}
 	if f.act.takesValue || f.act.kind == kindAsk {
 		if l.List != nil {
 			return nil, p.usage(fmt.Sprintf("%s can't be set to a list; write the values with commas between them", l.Key))

@@ -5,6 +5,9 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+
+	"edge/installers/target"
+	"edge/installers/targets"
 )
 
 // Env is what Parse needs to know of the process. The zero value is edge's own
@@ -19,6 +22,8 @@ type Env struct {
 	Program   string // for usage; empty: certbot or edge
 	// Getenv is os.Getenv where nil. Only HOME, XDG_CONFIG_HOME and PATH are asked for.
 	Getenv func(string) string
+	// Kinds are the targets that there are flags for. Nil: targets.All.
+	Kinds []target.Kind
 	// Defaults are other defaults than Debian's, by certbot's word: apache_ctl.
 	Defaults map[string]string
 }
@@ -38,6 +43,13 @@ func (e Env) getenv(name string) string {
 		return e.Getenv(name)
 	}
 	return os.Getenv(name)
+}
+
+func (e Env) kinds() []target.Kind {
+	if e.Kinds != nil {
+		return e.Kinds
+	}
+	return targets.All()
 }
 
 // configFiles are those that are read unasked.

@@ -3,6 +3,8 @@ package certbotcli
 import (
 	"slices"
 	"strings"
+
+	"edge/installers/target"
 )
 
 // Flag is one entry of the table: what may be said, and what it is called.
@@ -16,8 +18,13 @@ type Flag struct {
 	Hidden  bool     // not in help, as in certbot's
 	Origin  Origin
 	Help    string
+	Kind    string // of the target whose setting it is; empty for all others
+	// Old are further names, which nobody is told of: those of the plugin that certbot
+	// had for the target.
+	Old []string
 
-	act action
+	act     action
+	setting *target.Setting
 }
 
 // Origin says which program knows a flag.
@@ -48,13 +55,13 @@ func (f *Flag) Long() string {
 // parameters as well.
 func Flags() []Flag { return newSchema(Env{}).flags }
 
-func table() []Flag {
+func table(kinds []target.Kind) []Flag {
 	flags := slices.Concat(generalFlags(), nameFlags(), automationFlags(), testingFlags(), securityFlags(),
-		orderFlags(), hookFlags(), goneFlags(), verbFlags(), pathFlags(), selectorFlags(), pluginFlags(), ownFlags())
+		orderFlags(), hookFlags(), goneFlags(), verbFlags(), pathFlags(), selectorFlags(), pluginFlags(), ownFlags(), targetFlags(kinds))
 	for i := range flags {
 		f := &flags[i]
 		if f.Dest == "" {
-			f.Dest = strings.ReplaceAll(strings.TrimLeft(f.Long(), "-"), "-", "_")
+			f.Dest = destOf(f.Long())
 		}
 		if f.Arg == "" && f.act.takesValue {
 			f.Arg = strings.ToUpper(f.Dest)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"edge/installers/target"
 )
 
 // width is that of help, in letters, as of argparse on a usual terminal.
@@ -15,7 +17,7 @@ const width = 79
 type topic struct{ name, title string }
 
 // topics are those of certbot, in its order; the flags without a topic come first.
-func topics() []topic {
+func topics(kinds []target.Kind) []topic {
 	list := []topic{
 		{"", ""},
 		{"automation", "running without a person"},
@@ -29,7 +31,7 @@ func topics() []topic {
 			list = append(list, topic{v.Name, v.Help})
 		}
 	}
-	return append(list,
+	list = append(list,
 		topic{"plugins", "which plugin proves control, and which installs"},
 		topic{"apache", "proves control by Apache, and installs there"},
 		topic{"dns-cloudflare", "proves control by DNS records at Cloudflare"},
@@ -40,10 +42,14 @@ func topics() []topic {
 		topic{"standalone", "proves control by a server of our own on ports 80 and 443, while it is needed"},
 		topic{"webroot", "proves control by files that a web server serves"},
 	)
+	for _, k := range kinds {
+		list = append(list, topic{k.Name, strings.TrimSuffix(k.Description, ".")})
+	}
+	return list
 }
 
 // topicOf resolves what stands behind --help.
-func topicOf(word string) (name string, ok bool) {
+func topicOf(word string, kinds []target.Kind) (name string, ok bool) {
 	switch word {
 	case "all", "commands":
 		return word, true
@@ -53,25 +59,29 @@ func topicOf(word string) (name string, ok bool) {
 	if verb, ok := verbOf(word); ok {
 		return verb, true
 	}
-	return word, word != "" && slices.ContainsFunc(topics(), func(t topic) bool { return t.name == word })
+	if i := slices.IndexFunc(kinds, func(k target.Kind) bool { return slices.Contains(k.Aliases, word) }); i >= 0 {
+		return kinds[i].Name, true
+	}
+	return word, word != "" && slices.ContainsFunc(topics(kinds), func(t topic) bool { return t.name == word })
 }
 
-// Topics are what Help knows, besides the overview.
-func Topics() []string {
+// topicNames are what Help knows, besides the overview.
+func topicNames(kinds []target.Kind) []string {
 	list := []string{"all", "commands"}
-	for _, t := range topics()[1:] {
+	for _, t := range topics(kinds)[1:] {
 		list = append(list, t.name)
 	}
 	return list
 }
 
-// Help is what --help prints, for one of the Topics, or "" for the overview.
+// Help is what --help prints, for a topic, or "" for the overview.
 func Help(word string, env Env) string {
-	h := &helpText{program: env.program(), flags: newSchema(env).flags}
-	switch name, _ := topicOf(word); name {
+	s := newSchema(env)
+	h := &helpText{program: env.program(), flags: s.flags, kinds: s.kinds}
+	switch name, _ := topicOf(word, s.kinds); name {
 	case "all":
 		h.overview()
-		for _, t := range topics() {
+		for _, t := range topics(s.kinds) {
 			h.section(t, func(f *Flag) bool { return home(f) == t.name })
 		}
 	case "commands":
@@ -80,7 +90,7 @@ func Help(word string, env Env) string {
 	case "":
 		h.overview()
 		h.line("More: %s --help TOPIC. The topics are:", h.program)
-		h.wrap("  ", 2, strings.Join(Topics(), ", "))
+		h.wrap("  ", 2, strings.Join(topicNames(s.kinds), ", "))
 	default:
 		h.topic(name)
 	}
@@ -97,6 +107,7 @@ type helpText struct {
 	b       strings.Builder
 	program string
 	flags   []Flag
+	kinds   []target.Kind
 }
 
 func (h *helpText) line(format string, args ...any) { fmt.Fprintf(&h.b, format+"\n", args...) }
@@ -114,7 +125,7 @@ func (h *helpText) usage(verb string) {
 // topic is the help of one topic: a verb or a group of flags.
 func (h *helpText) topic(name string) {
 	h.usage(name)
-	for _, t := range topics() {
+	for _, t := range topics(h.kinds) {
 		if t.name == name {
 			n := h.b.Len()
 			h.section(t, func(f *Flag) bool { return slices.Contains(f.Topics, name) })
@@ -124,9 +135,13 @@ func (h *helpText) topic(name string) {
 			}
 		}
 	}
-	if examples := examples(name); len(examples) > 0 {
+	list := examples(name)
+	if i := slices.IndexFunc(h.kinds, func(k target.Kind) bool { return k.Name == name }); i >= 0 {
+		list = examplesOf(&h.kinds[i])
+	}
+	if len(list) > 0 {
 		h.line("examples:")
-		for _, e := range examples {
+		for _, e := range list {
 			h.line("  %s %s", h.program, e)
 		}
 		h.line("")

@@ -1,5 +1,7 @@
 package certbotcli
 
+import "edge/installers/target"
+
 // overview is --help.
 func (h *helpText) overview() {
 	h.usage("")
@@ -37,6 +39,21 @@ func sprintHead(s string) string {
 		s += " "
 	}
 	return s
+}
+
+// examplesOf a kind of target, as it can be used.
+func examplesOf(k *target.Kind) []string {
+	var list []string
+	if k.Proves() {
+		list = append(list, "certonly -a "+k.Name+" -d example.com")
+	}
+	if k.Installs() {
+		list = append(list, "install -i "+k.Name+" --cert-name example.com")
+	}
+	if k.Proves() && k.Installs() {
+		list = append(list, "run -a "+k.Name+" -i "+k.Name+" -d example.com")
+	}
+	return list
 }
 
 // examples of a topic, without the program.

@@ -173,6 +173,8 @@ type Plugins struct {
 
 	WebrootPath []string   `cli:"webroot_path"` // absolute, as given; the last is for names without one
 	WebrootMap  WebrootMap `cli:"webroot_map"`
+
+	Targets TargetSettings
 }
 
 // Own are edge's own settings, which certbot does not know.
@@ -265,6 +267,7 @@ func (o *Options) Clone() *Options {
 	c.Domains, c.IPs = slices.Clone(o.Domains), slices.Clone(o.IPs)
 	c.PrefChallenges, c.Ifaces = slices.Clone(o.PrefChallenges), slices.Clone(o.Ifaces)
 	c.WebrootPath, c.WebrootMap = slices.Clone(o.WebrootPath), slices.Clone(o.WebrootMap)
+	c.Targets = o.Targets.clone()
 	c.Warnings, c.Unknown = slices.Clone(o.Warnings), slices.Clone(o.Unknown)
 	return &c
 }

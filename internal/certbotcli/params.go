@@ -75,7 +75,7 @@ func (o *Options) RenewalParams() (params []Param, webroots WebrootMap) {
 			params = append(params, o.param(dest))
 		}
 	}
-	return append(params, o.Unknown...), webroots
+	return slices.Concat(params, o.targetParams(), o.Unknown), webroots
 }
 
 // dests are certbot's words in the order of its namespace.

@@ -14,7 +14,7 @@ func Parse(args []string, env Env) (*Options, error) {
 		args[0] = "--help"
 	}
 	if i := slices.IndexFunc(args, func(a string) bool { return a == "-h" || a == "--help" }); i >= 0 {
-		return nil, helpFor(args, i)
+		return nil, helpFor(args, i, env)
 	}
 	s := newSchema(env)
 	o := s.defaults.Clone()
@@ -66,9 +66,9 @@ func (o *Options) takeVerb(args []string) []string {
 
 // helpFor says what help is about: the topic behind --help, else the verb that is
 // among the words.
-func helpFor(args []string, i int) error {
+func helpFor(args []string, i int, env Env) error {
 	if i+1 < len(args) {
-		if topic, ok := topicOf(args[i+1]); ok {
+		if topic, ok := topicOf(args[i+1], env.kinds()); ok {
 			return &HelpRequest{Topic: topic}
 		}
 	}

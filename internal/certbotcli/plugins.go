@@ -50,12 +50,18 @@ func (o *Options) Requested() (authenticator, installer string, err error) {
 // CheckInstalls refuses the verb run with an authenticator that installs nothing
 // and no installer, in certbot's words.
 func (o *Options) CheckInstalls(authenticator, installer string) error {
-	if o.Verb != "run" || installer != "" || authenticator == "nginx" || authenticator == "apache" || !isSelector(authenticator) {
+	k := o.Kind(authenticator)
+	if o.Verb != "run" || installer != "" || authenticator == "nginx" || authenticator == "apache" ||
+		!isSelector(authenticator) && (k == nil || k.Installs()) {
 		return nil
 	}
-	return &RefusedError{fmt.Sprintf("With the %s plugin, you probably want to use the \"certonly\" command, eg:\n\n    %s certonly --%[1]s\n\n"+
+	flag := "--" + authenticator
+	if k != nil {
+		flag = "-a " + authenticator
+	}
+	return &RefusedError{fmt.Sprintf("With the %s plugin, you probably want to use the \"certonly\" command, eg:\n\n    %s certonly %s\n\n"+
 		"(Alternatively, add a --installer flag. See https://eff.org/letsencrypt-plugins\nand \"--help plugins\" for more information.)",
-		authenticator, o.env.program())}
+		authenticator, o.env.program(), flag)}
 }
 
 func isSelector(plugin string) bool {

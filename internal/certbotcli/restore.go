@@ -37,6 +37,8 @@ func (o *Options) ApplyRenewalParams(section *configobj.Section) (*Options, []er
 		r.plugin(inst.String())
 	}
 	r.plugin(auth.String())
+	r.targets()
+	r.o.Authenticator, r.o.Installer = r.o.plugin(r.o.Authenticator), r.o.plugin(r.o.Installer)
 	return r.o, r.errs
 }
 
@@ -140,6 +142,9 @@ func (r *restorer) plugin(name string) {
 		r.webroot()
 		return
 	}
+	if r.o.Kind(name) != nil {
+		return // see targets
+	}
 	prefix := strings.ReplaceAll(name, "-", "_") + "_"
 	for _, dest := range r.section.Keys() {
 		if !strings.HasPrefix(dest, prefix) || abandonedDest(dest) {
@@ -217,7 +222,7 @@ func (o *Options) ApplyEdgeParams(section *configobj.Section) (*Options, []error
 		r.o.Authenticator = v.String()
 	}
 	if v, ok := r.lookup("installer"); ok && !o.IsSet("installer") && o.Installer == "" {
-		r.o.Installer = v.String()
+		r.o.Installer = o.plugin(v.String())
 	}
 	if v, ok := r.lookup("pref_challs"); ok && !o.IsSet("pref_challs") && slices.Equal(knownChallenges(v.Items), o.PrefChallenges) {
 		r.prefChallenges("", v)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"edge/installers/target"
 )
 
 // The CAs that certbot knows by name.
@@ -19,12 +21,14 @@ const (
 // schema ties the table to the fields of Options. It does not change.
 type schema struct {
 	flags    []Flag
+	kinds    []target.Kind
 	fields   map[string][]int // dest -> field
 	defaults *Options
 }
 
 func newSchema(env Env) *schema {
-	s := &schema{flags: table(), fields: map[string][]int{}, defaults: defaults(env)}
+	kinds := env.kinds()
+	s := &schema{flags: table(kinds), kinds: kinds, fields: map[string][]int{}, defaults: defaults(env)}
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[Options]()) {
 		if dest, ok := f.Tag.Lookup("cli"); ok {
 			s.fields[dest] = f.Index
@@ -37,6 +41,9 @@ func newSchema(env Env) *schema {
 	}
 	for i := range s.flags {
 		f := &s.flags[i]
+		if f.setting != nil {
+			continue
+		}
 		f.Default = format(s.field(s.defaults, f.Dest))
 		switch {
 		case f.act.kind == kindFalse: // that of its opposite
