@@ -4,6 +4,7 @@ package targets
 
 import (
 	"edge/installers/external"
+	"edge/installers/kubernetes"
 	"edge/installers/target"
 )
 
@@ -11,6 +12,7 @@ import (
 func All() []target.Kind {
 	return []target.Kind{
 		external.Kind(),
+		kubernetes.Kind(),
 	}
 }
 
