@@ -75,7 +75,8 @@ type work struct {
 	dir   string
 	mu    sync.Mutex
 	seen  bytes.Buffer // all that was said and run
-	extra []installers.Endpoint
+	extra  []installers.Endpoint
+	within time.Duration // how long a server may take that is going to fail; 0: what is usual
 }
 
 func newWork(t *testing.T, rig *Rig) *work {
@@ -101,7 +102,7 @@ func (w *work) env(name string) *target.Env {
 	return &target.Env{
 		Name: name, Durable: w.k.durable(), Run: w.k.run(w.run), Exec: w.k.exec, Signal: w.k.signal, Dial: w.k.dial, Transport: w.k.transport,
 		Wait:   func(ctx context.Context, d time.Duration) error { return ctx.Err() },
-		Getenv: os.Getenv, Now: time.Now, Log: log, Runner: runner, Verify: w.extra, State: filepath.Join(w.dir, "state"),
+		Getenv: os.Getenv, Now: time.Now, Log: log, Runner: runner, Verify: w.extra, Within: w.within, State: filepath.Join(w.dir, "state"),
 		Lock: func(ctx context.Context, s installers.Server, _ string) (func() error, error) {
 			_, err := runner.Recover(ctx, func(string) installers.Server { return s })
 			return func() error { return nil }, err
@@ -127,6 +128,9 @@ func (w *work) apply(m *delivery.Material) delivery.Result {
 	it := delivery.Item{Name: m.Name, Target: tg}
 	if w.Item != nil {
 		w.Item(&it)
+	}
+	if w.within != 0 {
+		it.Within = w.within
 	}
 	look := e.Look(w.t.Context(), it, m)
 	res := e.Apply(w.t.Context(), it, m)

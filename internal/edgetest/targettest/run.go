@@ -164,7 +164,6 @@ func undo(w *work) {
 		if _, carriedOut := it.Target.(*delivery.Local); !carriedOut {
 			it.Verify = append(it.Verify, elsewhere)
 		}
-		it.Within = time.Second
 	}
 	w.fails(w.material("one", nameA))
 	w.shows(a)
@@ -175,9 +174,15 @@ func undo(w *work) {
 	w.deliver(w.material("one", nameA))
 }
 
+// shortly is how long a server may take in cases that fail; it has to do for what is put
+// back as well.
+const shortly = 3 * time.Second
+
 // fails wants a delivery to fail, and to say why.
 func (w *work) fails(m *delivery.Material) delivery.Result {
 	w.t.Helper()
+	w.within = shortly
+	defer func() { w.within = 0 }()
 	res := w.apply(m)
 	if res.State != delivery.Failed || res.Error == "" {
 		w.t.Fatalf("the delivery says %s %q", res.State, res.Error)
@@ -232,7 +237,10 @@ func serverDown(w *work) {
 	w.deliver(a)
 	w.Stop(w.t)
 	b := w.material("one", nameA)
-	if res := w.apply(b); res.OK() {
+	w.within = shortly
+	res := w.apply(b)
+	w.within = 0
+	if res.OK() {
 		w.shows(b) // it was started
 		return
 	}
@@ -270,13 +278,6 @@ func refused(f Fault) func(w *work) {
 	return func(w *work) {
 		a := w.material("one", nameA)
 		w.deliver(a)
-		item := w.Rig.Item
-		w.Rig.Item = func(it *delivery.Item) {
-			if item != nil {
-				item(it)
-			}
-			it.Within = 2 * time.Second
-		}
 		restore := w.Fault(w.t, f)
 		b := w.material("one", nameA)
 		began := time.Now()
@@ -285,7 +286,6 @@ func refused(f Fault) func(w *work) {
 			w.t.Errorf("it took %v", took)
 		}
 		restore()
-		w.Rig.Item = item
 		w.deliver(b)
 	}
 }
