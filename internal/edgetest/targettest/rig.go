@@ -70,11 +70,11 @@ const (
 // work is a rig with all that a case needs.
 type work struct {
 	*Rig
-	t     *testing.T
-	k     *killer
-	dir   string
-	mu    sync.Mutex
-	seen  bytes.Buffer // all that was said and run
+	t      *testing.T
+	k      *killer
+	dir    string
+	mu     sync.Mutex
+	seen   bytes.Buffer // all that was said and run
 	extra  []installers.Endpoint
 	within time.Duration // how long a server may take that is going to fail; 0: what is usual
 }
