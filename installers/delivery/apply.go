@@ -106,7 +106,7 @@ func (e *Engine) deliver(ctx context.Context, it *Item, m *Material, r *record, 
 	if err != nil {
 		return err
 	}
-	c, err := it.Target.Put(ctx, m, r.Data)
+	c, err := it.put(ctx, m, r.Data)
 	if err != nil {
 		r.Begun = ""
 		return err
@@ -144,6 +144,17 @@ func (e *Engine) deliver(ctx context.Context, it *Item, m *Material, r *record, 
 		}
 	}
 	return nil
+}
+
+// putTimeout is for what a target does beside waiting for its server: one that hangs must
+// not keep the others from being delivered to.
+const putTimeout = 15 * time.Minute
+
+func (it *Item) put(ctx context.Context, m *Material, data json.RawMessage) (Change, error) {
+	limit := putTimeout + it.within()
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it has not ended after %v", limit))
+	defer cancel()
+	return it.Target.Put(ctx, m, data)
 }
 
 // show has the server take what is there, and waits until it shows the certificate.
