@@ -68,7 +68,7 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, State: r.State,
 	}
 	if err != nil {
-		res.State, res.Error, res.Next = Failed, err.Error(), r.next(m)
+		res.State, res.Error, res.Err, res.Next = Failed, err.Error(), err, r.next(m)
 	}
 	return res
 }

@@ -98,6 +98,7 @@ type Result struct {
 	Failures  int       `json:"failures,omitempty"` // in a row
 	Error     string    `json:"error,omitempty"`
 	Next      time.Time `json:"next,omitzero"` // not before then is it tried again by itself
+	Err       error     `json:"-"`             // that of this attempt, as it came
 }
 
 // OK reports whether nothing is wrong as far as anybody can see.
