@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -215,6 +216,7 @@ func (w *work) harmless(a, bad *delivery.Material, before string) {
 	w.t.Helper()
 	w.fails(bad)
 	w.shows(a)
+	w.tidy()
 	if after := w.snapshot(); after != before {
 		w.t.Errorf("not as it was:\n%s\nnow\n%s", before, after)
 	}
@@ -331,7 +333,22 @@ func killed(w *work) {
 			w.t.Logf("killed at step %d: %s", n, got)
 		}
 		w.deliver(b)
+		w.tidy()
 		a = w.material("one", nameA)
+	}
+}
+
+// tidy wants nothing unfinished in the journal.
+func (w *work) tidy() {
+	w.t.Helper()
+	left, err := os.ReadDir(filepath.Join(w.dir, "work"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, e := range left {
+		if e.Name() != "backups" {
+			w.t.Errorf("the journal has %s", e.Name())
+		}
 	}
 }
 
