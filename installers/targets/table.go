@@ -4,6 +4,7 @@ package targets
 
 import (
 	"edge/installers/external"
+	"edge/installers/hitch"
 	"edge/installers/kubernetes"
 	"edge/installers/target"
 )
@@ -12,6 +13,7 @@ import (
 func All() []target.Kind {
 	return []target.Kind{
 		external.Kind(),
+		hitch.Kind(),
 		kubernetes.Kind(),
 	}
 }
