@@ -4,6 +4,7 @@ package targets
 
 import (
 	"edge/installers/external"
+	"edge/installers/gandi"
 	"edge/installers/hitch"
 	"edge/installers/kubernetes"
 	"edge/installers/target"
@@ -13,6 +14,7 @@ import (
 func All() []target.Kind {
 	return []target.Kind{
 		external.Kind(),
+		gandi.Kind(),
 		hitch.Kind(),
 		kubernetes.Kind(),
 	}
