@@ -7,6 +7,7 @@ import (
 	"edge/installers/gandi"
 	"edge/installers/hitch"
 	"edge/installers/kubernetes"
+	"edge/installers/s3front"
 	"edge/installers/target"
 )
 
@@ -17,6 +18,7 @@ func All() []target.Kind {
 		gandi.Kind(),
 		hitch.Kind(),
 		kubernetes.Kind(),
+		s3front.Kind(),
 	}
 }
 
