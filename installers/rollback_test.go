@@ -2,6 +2,7 @@ package installers
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -54,6 +55,38 @@ func TestRollbackOfSeveral(t *testing.T) {
 	}
 	if _, err := b.runner.Rollback(t.Context(), -1, b.find, false); err == nil {
 		t.Error("-1 was taken")
+	}
+}
+
+// Files of keys that were written anew since, by plans without a checkpoint, are deleted
+// unasked; one that somebody else has changed is not, and nobody sees the key.
+func TestRollbackAfterRenewals(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	before := snapshot(t, b.dir, true)
+	path := b.dir + "/sites/k"
+	pem := func(n int) []byte {
+		return []byte(fmt.Sprintf("# -----BEGIN PRIVATE KEY-----\n# secret%d\n", n))
+	}
+	b.install(t, "one", Change{Path: path, Op: Create, New: pem(1), Mode: 0o600, Secret: true}, b.rewrite("sites/b", read(t, b.dir+"/sites/b")+"# one\n"))
+	for n := 2; n < 4; n++ {
+		p := &Plan{Titles: []string{"renewal"}, Changes: []Change{{Path: path, Op: Rewrite, Old: pem(n - 1), New: pem(n), Secret: true}}, Watch: b.plan.Watch, Forget: true}
+		if out, err := b.runner.Apply(t.Context(), b, p, Request{}); err != nil || len(out.Warnings) > 0 {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	}
+	write(t, path, "# -----BEGIN PRIVATE KEY-----\n# by hand\n", 0o600)
+	_, err := b.runner.Rollback(t.Context(), 1, b.find, false)
+	var changed *ChangedError
+	if !errors.As(err, &changed) || !slices.Equal(changed.Paths, []string{path}) || strings.Contains(err.Error(), "by hand") {
+		t.Errorf("changed by hand: %v", err)
+	}
+	write(t, path, string(pem(3)), 0o600)
+	if _, err := b.runner.Rollback(t.Context(), 1, b.find, false); err != nil {
+		t.Fatal(err)
+	}
+	if now := snapshot(t, b.dir, true); now != before {
+		t.Errorf("not as it was:\n%s", diff.Unified("before", "now", before, now))
 	}
 }
 

@@ -95,6 +95,11 @@ func (t *Runner) Apply(ctx context.Context, s Server, p *Plan, r Request) (*Outc
 		}
 		u.warnings = append(u.warnings, fmt.Sprintf("all is done, but a power cut might take it back: %v", err))
 	}
+	if p.Forget {
+		if err := t.follow(p); err != nil {
+			u.warnings = append(u.warnings, fmt.Sprintf("all is done, but a rollback of earlier changes will want --force: %v", err))
+		}
+	}
 	t.log().Info("the configuration of a server was changed", "component", "installers", "target", s.Name(), "checkpoint", name)
 	return u.outcome(name, true), nil
 }

@@ -1,6 +1,7 @@
 package installers
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -245,5 +246,10 @@ func difference(path string, now, to state) string {
 	if now.kind == isLink || to.kind == isLink {
 		return fmt.Sprintf("--- %s -> %s\n+++ %s -> %s\n", from, now.target, into, to.target)
 	}
+	if hasKey(now.content) || hasKey(to.content) {
+		return fmt.Sprintf("--- %s\n+++ %s\n(a private key is in it: the difference is not shown)\n", from, into)
+	}
 	return diff.Unified(from, into, string(now.content), string(to.content))
 }
+
+func hasKey(content []byte) bool { return bytes.Contains(content, []byte("PRIVATE KEY-----")) }
