@@ -9,6 +9,7 @@ import (
 	"edge/installers/kubernetes"
 	"edge/installers/s3front"
 	"edge/installers/target"
+	"edge/installers/varnish"
 )
 
 // All are the kinds, by name.
@@ -19,6 +20,7 @@ func All() []target.Kind {
 		hitch.Kind(),
 		kubernetes.Kind(),
 		s3front.Kind(),
+		varnish.Kind(),
 	}
 }
 
