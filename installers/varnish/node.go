@@ -79,10 +79,8 @@ func (c *cli) base(ctx context.Context, list []program) (string, error) {
 
 // relabel has the label lead to the answers.
 func (c *cli) relabel(ctx context.Context, list []program, base, name string, a answers) error {
-	if named(list, empty) == nil {
-		if err := c.inline(ctx, empty, answers{}.vcl()); err != nil {
-			return err
-		}
+	if err := c.loadEmpty(ctx, list); err != nil {
+		return err
 	}
 	is := named(list, label)
 	switch {
@@ -112,6 +110,14 @@ func (c *cli) relabel(ctx context.Context, list []program, base, name string, a 
 	return c.discard(ctx, list, to)
 }
 
+// loadEmpty loads the VCL that the label leads to while there are no challenges.
+func (c *cli) loadEmpty(ctx context.Context, list []program) error {
+	if named(list, empty) != nil {
+		return nil
+	}
+	return c.inline(ctx, empty, answers{}.vcl())
+}
+
 // missing says what the user has to do once.
 func (c *cli) missing(base string) error {
 	return fmt.Errorf("varnish at %s: its VCL %s hands no challenges over; add this line as the first statement of sub vcl_recv, and load it again "+
@@ -121,6 +127,15 @@ func (c *cli) missing(base string) error {
 // swap puts a copy of the active VCL with the answers in its place.
 func (c *cli) swap(ctx context.Context, list []program, base, name string, a answers) error {
 	name = strings.Replace(name, prefix, swaps, 1)
+	if is := named(list, label); is != nil && strings.HasPrefix(is.Label.Name, prefix) && is.Label.Name != empty {
+		// A run that used the label was killed.
+		if err := c.loadEmpty(ctx, list); err != nil {
+			return err
+		}
+		if _, err := c.ask(ctx, "vcl.label", label, empty); err != nil {
+			return err
+		}
+	}
 	if len(a) == 0 {
 		if now, err := active(list); err != nil || now.Name != base {
 			if _, err := c.ask(ctx, "vcl.use", base); err != nil {

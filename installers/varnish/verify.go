@@ -46,7 +46,7 @@ const maxListen = 100 // addresses
 // the host of its CLI.
 func parseListen(text, cli string) []string {
 	host, _, err := net.SplitHostPort(cli)
-	if ip, perr := netip.ParseAddr(host); err != nil || host == "" || perr == nil && ip.IsUnspecified() {
+	if ip, perr := netip.ParseAddr(host); err != nil || strings.HasPrefix(cli, "unix:") || host == "" || perr == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
 	var list []string
