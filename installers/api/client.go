@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +25,8 @@ type Options struct {
 	// Roots verify the service; nil: the system's.
 	Roots *x509.CertPool
 	// Fingerprint, where set, is the SHA-256 of the service's leaf, in hex, with colons or
-	// without: it is trusted then, whoever issued it, and no other is.
+	// without: it is trusted then, whoever issued it, and no other is. Of several, with
+	// commas between them, any: a service whose own certificate is delivered changes it.
 	Fingerprint string
 	// Sign adds credentials to each request before it is sent, repeated ones too; nil: none.
 	Sign func(r *http.Request, body []byte) error
@@ -104,18 +103,12 @@ func New(o Options) (*Client, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots}
 	if o.Fingerprint != "" {
-		pin, err := hex.DecodeString(strings.ReplaceAll(o.Fingerprint, ":", ""))
-		if err != nil || len(pin) != sha256.Size {
-			return nil, errors.New("a fingerprint is the SHA-256 of a certificate: 64 hexadecimal digits, with colons or without")
+		verify, err := pinned(o.Fingerprint)
+		if err != nil {
+			return nil, err
 		}
 		config.InsecureSkipVerify = true // the fingerprint says more than a chain
-		config.VerifyConnection = func(s tls.ConnectionState) error {
-			sum := sha256.Sum256(s.PeerCertificates[0].Raw)
-			if !bytes.Equal(sum[:], pin) {
-				return fmt.Errorf("it shows a certificate with fingerprint %X, not the one that was given", sum)
-			}
-			return nil
-		}
+		config.VerifyConnection = verify
 	}
 	dial := o.Dial
 	if dial == nil {
