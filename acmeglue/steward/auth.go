@@ -55,7 +55,7 @@ func (s *Steward) authenticator(ctx context.Context, o *certbotcli.Options, name
 	case authenticator.RFC2136:
 		return s.dnsFor(o, o.RFC2136Credentials, o.RFC2136Propagation)
 	}
-	if isWebServer(o.Authenticator) {
+	if s.offered(o.Authenticator).Proves {
 		server, err := s.webServer(ctx, o.Authenticator, o)
 		if err != nil {
 			return nil, err

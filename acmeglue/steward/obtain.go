@@ -196,7 +196,7 @@ func (s *Steward) orderOnce(ctx context.Context, j *job, issuer *acmeglue.Issuer
 			return nil, nil, err
 		}
 	}
-	if j.o.Authenticator == manualName || isWebServer(j.o.Authenticator) {
+	if j.o.Authenticator == manualName || s.offered(j.o.Authenticator).Proves {
 		s.exclusive.Lock()
 		defer s.exclusive.Unlock()
 	}

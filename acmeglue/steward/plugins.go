@@ -19,39 +19,65 @@ const (
 	manualName     = "manual"
 )
 
-// plugin is a way to prove control of names.
+// plugin is a way to prove control of names, or to install a certificate.
 type plugin struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Interfaces  string `json:"interfaces"`
 	Entry       string `json:"entry_point"`
-	problem     string
-	installs    bool
+	Found       string `json:"found,omitempty"`
+	Problem     string `json:"problem,omitempty"`
+	info        WebServerInfo
 }
 
-// authenticators are those that are offered, in the order of certbot's listing,
-// which keeps quiet about manual, too.
-func (s *Steward) authenticators(ctx context.Context, o *certbotcli.Options) []plugin {
-	list := []plugin{
+// ownAuthenticators are those that need no server.
+func ownAuthenticators() []plugin {
+	return []plugin{
 		{Name: "dns-cloudflare", Description: "Obtain certificates using a DNS TXT record (if you are using Cloudflare for DNS)."},
 		{Name: "dns-rfc2136", Description: "Obtain certificates using a DNS TXT record (if you are using BIND for DNS)."},
 		{Name: standaloneName, Description: "Spin up a temporary webserver"},
 		{Name: webrootName, Description: "Place files in webroot directory"},
 	}
+}
+
+// allPlugins are those that there are, in the order of certbot's listing, which keeps quiet
+// about manual, too.
+func (s *Steward) allPlugins(ctx context.Context, o *certbotcli.Options) []plugin {
+	list := ownAuthenticators()
+	for n := range list {
+		list[n].info.Proves = true
+	}
 	for _, i := range s.webServers(ctx, o) {
-		list = append(list, plugin{Name: i.Name, Description: i.Description, problem: i.Problem, installs: true})
+		list = append(list, plugin{Name: i.Name, Description: i.Description, Found: i.Found, Problem: i.Problem, info: i})
 	}
 	slices.SortStableFunc(list, func(a, b plugin) int { return strings.Compare(a.Name, b.Name) })
 	if s.doorAnswers(ctx) {
-		list = append([]plugin{{Name: doorName, Description: "Answer by edge's front door, which is running on this machine: nothing is stopped or reconfigured."}}, list...)
+		list = append([]plugin{{Name: doorName, Description: "Answer by edge's front door, which is running on this machine: nothing is stopped or reconfigured.",
+			info: WebServerInfo{Proves: true}}}, list...)
 	}
 	for n := range list {
-		list[n].Interfaces, list[n].Entry = "Authenticator, Plugin", "edge:"+list[n].Name
-		if list[n].installs {
-			list[n].Interfaces = "Authenticator, Installer, Plugin"
-		}
+		p := &list[n]
+		p.Interfaces, p.Entry = strings.Join(append(p.interfaces(), "Plugin"), ", "), "edge:"+p.Name
 	}
 	return list
+}
+
+// interfaces are certbot's words for what it can do.
+func (p *plugin) interfaces() []string {
+	var list []string
+	if p.info.Proves {
+		list = append(list, "Authenticator")
+	}
+	if p.info.Installs {
+		list = append(list, "Installer")
+	}
+	return list
+}
+
+// proves reports whether there is an authenticator of that name.
+func (s *Steward) proves(name string) bool {
+	return name == doorName || name == manualName || s.offered(name).Proves ||
+		slices.ContainsFunc(ownAuthenticators(), func(p plugin) bool { return p.Name == name })
 }
 
 func (s *Steward) doorAnswers(ctx context.Context) bool {
@@ -76,7 +102,7 @@ func (s *Steward) choosePlugins(ctx context.Context, o *certbotcli.Options, verb
 	installs, proves := verb != "certonly", verb == "run" || verb == "certonly"
 	switch {
 	case inst != "":
-		if !s.offers(ctx, o, inst) {
+		if !s.offered(inst).Installs {
 			return notInstalled("installer", inst)
 		}
 	case installs:
@@ -96,8 +122,7 @@ func (s *Steward) choosePlugins(ctx context.Context, o *certbotcli.Options, verb
 			inst = auth // it was picked: it is reloaded, too
 		}
 	}
-	if auth != "" && proves && auth != doorName && auth != manualName &&
-		!slices.ContainsFunc(s.authenticators(ctx, o), func(p plugin) bool { return p.Name == auth }) {
+	if auth != "" && proves && !s.proves(auth) {
 		return notInstalled("authenticator", auth)
 	}
 	if !proves {
@@ -106,15 +131,15 @@ func (s *Steward) choosePlugins(ctx context.Context, o *certbotcli.Options, verb
 		}
 		auth = ""
 	}
+	o.Authenticator, o.Installer = auth, inst
 	// As with certbot, one that does not work is found out before anything else is done.
 	for _, name := range []string{inst, auth} {
-		if isWebServer(name) {
+		if s.offered(name).Name != "" {
 			if _, err := s.webServer(ctx, name, o); err != nil {
 				return err
 			}
 		}
 	}
-	o.Authenticator, o.Installer = auth, inst
 	s.o.Log.Info(fmt.Sprintf("Plugins selected: Authenticator %s, Installer %s", orNone(auth), orNone(inst)))
 	return nil
 }
@@ -136,10 +161,6 @@ func question(verb string) string {
 	return display.AskInstaller
 }
 
-func (s *Steward) offers(ctx context.Context, o *certbotcli.Options, name string) bool {
-	return slices.ContainsFunc(s.webServers(ctx, o), func(i WebServerInfo) bool { return i.Name == name })
-}
-
 // pickServer asks which web server is meant. One that works is taken without
 // asking, where somebody is there: nobody is surprised by it.
 func (s *Steward) pickServer(ctx context.Context, o *certbotcli.Options, question string) (string, error) {
@@ -147,7 +168,7 @@ func (s *Steward) pickServer(ctx context.Context, o *certbotcli.Options, questio
 		return "", text("Missing command line flags. For non-interactive execution, you will need to specify a plugin on the command line.  Run with " +
 			"'--help plugins' to see a list of options, and see https://eff.org/letsencrypt-plugins for more detail on what the plugins do and how to use them.")
 	}
-	list := slices.DeleteFunc(s.webServers(ctx, o), func(i WebServerInfo) bool { return i.Problem != "" })
+	list := slices.DeleteFunc(s.webServers(ctx, o), func(i WebServerInfo) bool { return !i.Installs || !i.here() })
 	switch len(list) {
 	case 0:
 		return "", text(fmt.Sprintf("Certbot doesn't know how to automatically configure the web server on this system. However, it can still get a certificate for you. "+
@@ -206,24 +227,25 @@ func notInstalled(kind, name string) error {
 // defaultAuthenticator is the front door where it runs, else what a person
 // chooses. Called as certbot, nothing is chosen without being asked for.
 func (s *Steward) defaultAuthenticator(ctx context.Context, o *certbotcli.Options) (string, error) {
-	list := s.authenticators(ctx, o)
-	if !s.o.AsCertbot && len(list) > 0 && list[0].Name == doorName {
+	if !s.o.AsCertbot && s.doorAnswers(ctx) {
 		return doorName, nil
 	}
 	var choices []display.Plugin
-	for _, p := range list {
-		if p.problem == "" {
+	for _, p := range s.allPlugins(ctx, o) {
+		if p.info.Proves && p.info.here() {
 			choices = append(choices, display.Plugin{Name: p.Name, Description: p.Description})
 		}
 	}
 	return display.ChoosePlugin(ctx, s.o.Display, display.AskAuthenticator, choices)
 }
 
-// plugins is the verb that lists them.
+// plugins is the verb that lists them. certbot's listing does not have what was found.
 func (s *Steward) plugins(ctx context.Context, o *certbotcli.Options) error {
-	list := s.authenticators(ctx, o)
-	if slices.Contains(o.Ifaces, "Installer") {
-		list = slices.DeleteFunc(list, func(p plugin) bool { return !p.installs })
+	list := s.allPlugins(ctx, o)
+	if len(o.Ifaces) > 0 {
+		list = slices.DeleteFunc(list, func(p plugin) bool {
+			return !slices.ContainsFunc(p.interfaces(), func(name string) bool { return slices.Contains(o.Ifaces, name) })
+		})
 	}
 	if o.Output == "json" {
 		return s.printJSON(list)
@@ -238,6 +260,13 @@ func (s *Steward) plugins(ctx context.Context, o *certbotcli.Options) error {
 			b.WriteString("\n\n")
 		}
 		fmt.Fprintf(&b, "* %s\nDescription: %s\nInterfaces: %s\nEntry point: %s", p.Name, p.Description, p.Interfaces, p.Entry)
+		switch {
+		case s.o.AsCertbot:
+		case p.Problem != "":
+			fmt.Fprintf(&b, "\nCannot be used here: %s", p.Problem)
+		case p.Found != "":
+			fmt.Fprintf(&b, "\nFound: %s", p.Found)
+		}
 	}
 	s.o.Display.Listing(b.String())
 	return nil

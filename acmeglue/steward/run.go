@@ -127,6 +127,9 @@ func (s *Steward) installFailed(o *certbotcli.Options, l *lineage.Lineage, issue
 
 // install puts a certificate that is there into a server.
 func (s *Steward) install(ctx context.Context, o *certbotcli.Options) error {
+	if err := s.savedTarget(o); err != nil {
+		return err
+	}
 	if err := s.choosePlugins(ctx, o, "install"); err != nil {
 		return lastWord(err)
 	}
@@ -146,6 +149,28 @@ func (s *Steward) install(ctx context.Context, o *certbotcli.Options) error {
 		return server.Show(ctx, in, s.o.Out)
 	}
 	return s.deploy(ctx, server, in)
+}
+
+// savedTarget takes what was not said about a target from the renewal file of the lineage,
+// and the target itself: a lineage that could not be installed knows where it was to go.
+func (s *Steward) savedTarget(o *certbotcli.Options) error {
+	_, inst, err := o.Requested()
+	if o.CertName == "" || err != nil || inst != "" && !s.offered(inst).Target {
+		return err
+	}
+	l := s.find(o.CertName)
+	if l == nil {
+		return nil // what comes next says so
+	}
+	saved, err := withSaved(o, l)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.o.Tree.ConfPath(o.CertName), err)
+	}
+	if inst == "" && s.offered(saved.Installer).Target {
+		o.Installer = saved.Installer
+	}
+	o.Targets = saved.Targets
+	return nil
 }
 
 // toInstall finds out which certificate is meant: a lineage, or files.
@@ -262,7 +287,7 @@ func (s *Steward) rollback(ctx context.Context, o *certbotcli.Options) error {
 		if name, err = s.pickServer(ctx, o, "Which installer should be used for rollback?"); err != nil {
 			return err
 		}
-	case name != "" && !slices.ContainsFunc(s.webServers(ctx, o), func(i WebServerInfo) bool { return i.Name == name }):
+	case name != "" && !s.offered(name).Installs:
 		return notInstalled("installer", name)
 	}
 	notes, err := s.o.WebServers.Rollback(ctx, name, o)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"edge/acmeglue"
@@ -15,12 +14,18 @@ import (
 )
 
 // WebServers are the web servers of this machine that can be configured, by the
-// names of certbot's plugins: "nginx".
+// names of certbot's plugins: "nginx"; and the targets, which certbot has no plugins for:
+// "haproxy".
 type WebServers interface {
-	// List says which there are, in the order in which they are offered.
-	List(ctx context.Context, o *certbotcli.Options) []WebServerInfo
-	// Open gets hold of one until the end of the run: its folder is locked, and what a
-	// run that was killed left behind is taken back.
+	// Offered says what is known of one by its name without looking; the zero value where
+	// there is none.
+	Offered(name string) WebServerInfo
+	// List says which there are, in the order in which they are offered, and what was found
+	// of each. The targets are left out unless they are asked for.
+	List(ctx context.Context, o *certbotcli.Options, targets bool) []WebServerInfo
+	// Open gets hold of one until the end of the run, for what the options have it as,
+	// authenticator or installer: its folder is locked, and what a run that was killed left
+	// behind is taken back.
 	Open(ctx context.Context, name string, o *certbotcli.Options) (WebServer, error)
 	// Rollback takes back the newest n changes of configuration; of which server, is
 	// found out where the name is empty. It returns what to tell people.
@@ -30,8 +35,15 @@ type WebServers interface {
 // WebServerInfo is one of them.
 type WebServerInfo struct {
 	Name, Description string
-	Problem           string // why it cannot be used; empty where it can
+	Installs, Proves  bool
+	// Target says that it is one of those that certbot has no plugin for.
+	Target  bool
+	Found   string // what there is of it, for people; empty of what is no program here
+	Problem string // why it cannot be used; empty where it can
 }
+
+// here reports whether people are offered it unasked.
+func (i *WebServerInfo) here() bool { return i.Problem == "" && (!i.Target || i.Found != "") }
 
 // WebServer is a server that is open. Not safe for concurrent use.
 type WebServer interface {
@@ -40,7 +52,8 @@ type WebServer interface {
 	Names(ctx context.Context) ([]string, error)
 	// Enhancements are those that it can do, as certbot's flags have them: "redirect".
 	Enhancements() []string
-	// Authenticator answers challenges by its configuration.
+	// Authenticator answers challenges by its configuration; nil where it was not opened
+	// for that.
 	Authenticator() acmeglue.Authenticator
 	// Check finds out whether an installation is possible, as far as that can be known
 	// before there is a certificate.
@@ -96,15 +109,24 @@ func (e *InstallError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *InstallError) Unwrap() error { return e.Err }
 
-// webServers are those that are offered.
+// webServers are those that there are, with the targets where certbot's ways are not
+// wanted.
 func (s *Steward) webServers(ctx context.Context, o *certbotcli.Options) []WebServerInfo {
 	if s.o.WebServers == nil {
 		return nil
 	}
-	return s.o.WebServers.List(ctx, o)
+	return s.o.WebServers.List(ctx, o, !s.o.AsCertbot)
 }
 
-// isWebServer reports whether a plugin is a web server.
+// offered is the web server or target of that name; the zero value where there is none.
+func (s *Steward) offered(name string) WebServerInfo {
+	if s.o.WebServers == nil || name == "" {
+		return WebServerInfo{}
+	}
+	return s.o.WebServers.Offered(name)
+}
+
+// isWebServer reports whether certbot has a plugin of that name for a web server.
 func isWebServer(name string) bool { return name == "nginx" || name == "apache" }
 
 // webServer opens a server, once a run.
@@ -113,10 +135,14 @@ func (s *Steward) webServer(ctx context.Context, name string, o *certbotcli.Opti
 	defer s.serversMu.Unlock()
 	// Lineages may be in servers with other folders.
 	key := fmt.Sprint([]any{name, o.NginxServerRoot, o.NginxCtl, o.ApacheServerRoot, o.ApacheVhostRoot, o.ApacheCtl, o.HTTP01Port, o.HTTPSPort})
+	offered := s.offered(name)
+	if offered.Target {
+		key = fmt.Sprint([]any{name, o.SaidOf(name), o.Authenticator == name, o.Installer == name})
+	}
 	if open := s.servers[key]; open != nil {
 		return open, nil
 	}
-	if s.o.WebServers == nil || !slices.ContainsFunc(s.webServers(ctx, o), func(i WebServerInfo) bool { return i.Name == name }) {
+	if offered.Name == "" {
 		return nil, notInstalled("installer", name)
 	}
 	open, err := s.o.WebServers.Open(ctx, name, o)

@@ -20,6 +20,8 @@ import (
 	"edge/acmeglue/lineage"
 	"edge/acmeglue/steward"
 	"edge/hooks"
+	"edge/installers/target"
+	"edge/installers/targets"
 	"edge/internal/certbotcli"
 	"edge/internal/display"
 	"edge/internal/flock"
@@ -37,6 +39,7 @@ type client struct {
 	args      []string
 	stdout    io.Writer
 	stderr    io.Writer
+	kinds     []target.Kind // that there are plugins for
 
 	o       *certbotcli.Options
 	log     *runlog.Log // nil: none could be had, and none is needed
@@ -53,11 +56,16 @@ func calledAsCertbot(arg0 string) bool {
 
 // runClient runs a command line of certbot's and returns its exit code.
 func runClient(ctx context.Context, args []string, asCertbot bool, stdout, stderr io.Writer) int {
-	c := &client{asCertbot: asCertbot, program: "edge", args: args, stdout: stdout, stderr: stderr, logger: slog.New(slog.DiscardHandler)}
+	return runClientWith(ctx, args, asCertbot, targets.All(), stdout, stderr)
+}
+
+// runClientWith does, with the targets that there are.
+func runClientWith(ctx context.Context, args []string, asCertbot bool, kinds []target.Kind, stdout, stderr io.Writer) int {
+	c := &client{asCertbot: asCertbot, program: "edge", args: args, stdout: stdout, stderr: stderr, kinds: kinds, logger: slog.New(slog.DiscardHandler)}
 	if asCertbot {
 		c.program = "certbot"
 	}
-	env := certbotcli.Env{AsCertbot: asCertbot, Program: c.program}
+	env := certbotcli.Env{AsCertbot: asCertbot, Program: c.program, Kinds: c.kinds}
 	var err error
 	if c.o, err = certbotcli.Parse(args, env); err != nil {
 		return c.notParsed(err, env)

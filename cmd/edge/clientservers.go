@@ -9,11 +9,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"edge/acmeglue"
 	"edge/acmeglue/steward"
 	"edge/installers"
+	"edge/installers/target"
 	"edge/internal/certbotcli"
 	"edge/internal/flock"
 )
@@ -21,10 +23,12 @@ import (
 // webServers are the installers as the steward wants them: package installers knows
 // no command line, package steward no installers.
 type webServers struct {
-	c       *client
-	runner  *installers.Runner
-	release map[string]func() error // of locks, by folder
+	c      *client
+	runner *installers.Runner
+	kinds  []target.Kind
 
+	mu      sync.Mutex              // of what follows
+	release map[string]func() error // of locks, by folder
 	// What others left is taken back once, before anything of ours is there.
 	recovered bool
 }
@@ -43,11 +47,13 @@ type openServer struct {
 }
 
 func (c *client) webServers() *webServers {
-	return &webServers{c: c, runner: &installers.Runner{Work: c.o.WorkDir, Log: c.logger}, release: map[string]func() error{}}
+	return &webServers{c: c, runner: &installers.Runner{Work: c.o.WorkDir, Log: c.logger}, kinds: c.kinds, release: map[string]func() error{}}
 }
 
 // close frees the locks of servers' folders.
 func (w *webServers) close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var errs []error
 	for _, release := range w.release {
 		errs = append(errs, release())
@@ -56,21 +62,44 @@ func (w *webServers) close() error {
 	return errors.Join(errs...)
 }
 
+// Offered implements steward.WebServers.
+func (w *webServers) Offered(name string) steward.WebServerInfo {
+	for _, k := range webServerKinds() {
+		if k.name == name {
+			return k.info()
+		}
+	}
+	if k := w.kind(name); k != nil {
+		return infoOf(k)
+	}
+	return steward.WebServerInfo{}
+}
+
+func (k *webServerKind) info() steward.WebServerInfo {
+	return steward.WebServerInfo{Name: k.name, Description: k.description, Installs: true, Proves: true}
+}
+
 // List implements steward.WebServers.
-func (w *webServers) List(ctx context.Context, o *certbotcli.Options) []steward.WebServerInfo {
+func (w *webServers) List(ctx context.Context, o *certbotcli.Options, targets bool) []steward.WebServerInfo {
 	var list []steward.WebServerInfo
 	for _, k := range webServerKinds() {
-		i := steward.WebServerInfo{Name: k.name, Description: k.description}
+		i := k.info()
 		if _, err := k.open(ctx, o, w.runner); err != nil {
 			i.Problem = err.Error()
 		}
 		list = append(list, i)
+	}
+	if targets {
+		list = append(list, w.lookForTargets(ctx, o)...)
 	}
 	return list
 }
 
 // Open implements steward.WebServers.
 func (w *webServers) Open(ctx context.Context, name string, o *certbotcli.Options) (steward.WebServer, error) {
+	if k := w.kind(name); k != nil {
+		return w.openKind(ctx, k, o)
+	}
 	s, err := w.open(ctx, name, o)
 	if err != nil {
 		return nil, err
@@ -88,19 +117,31 @@ func (w *webServers) open(ctx context.Context, name string, o *certbotcli.Option
 	if err != nil {
 		return s, err
 	}
-	if w.release[s.Root()] == nil {
-		release, err := w.c.lockServer(ctx, s.Root())
-		if err != nil {
-			return s, err
-		}
-		w.release[s.Root()] = release
+	if err := w.hold(ctx, s.Root()); err != nil {
+		return s, err
 	}
 	return s, w.recover(ctx, o, s)
 }
 
+// hold locks a server's folder until the end of the run.
+func (w *webServers) hold(ctx context.Context, root string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.release[root] != nil {
+		return nil
+	}
+	release, err := w.c.lockServer(ctx, root)
+	if err == nil {
+		w.release[root] = release
+	}
+	return err
+}
+
 // recover takes back what is unfinished. It may be of another server than that which
 // is to be worked on.
-func (w *webServers) recover(ctx context.Context, o *certbotcli.Options, now openServer) error {
+func (w *webServers) recover(ctx context.Context, o *certbotcli.Options, now installers.Server) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.recovered {
 		return nil
 	}
@@ -139,6 +180,13 @@ func (w *webServers) find(ctx context.Context, o *certbotcli.Options, name strin
 		}
 		return s.Installer
 	}
+	if k := w.kind(name); k != nil {
+		p, err := w.planner(ctx, k, o)
+		if err == nil {
+			return p
+		}
+		w.c.logger.Warn(fmt.Sprintf("which %[1]s is meant is not known, name it with --installer %[1]s and its flags: %[2]v", name, err))
+	}
 	return nil
 }
 
@@ -166,7 +214,13 @@ func (w *webServers) Rollback(ctx context.Context, name string, o *certbotcli.Op
 	}
 	slices.Sort(names)
 	for _, n := range slices.Compact(names) {
-		if _, err := w.open(ctx, n, o); err != nil {
+		var err error
+		if k := w.kind(n); k != nil {
+			err = w.takeForRollback(ctx, k, o)
+		} else {
+			_, err = w.open(ctx, n, o)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", n, err)
 		}
 	}
@@ -288,12 +342,16 @@ func (s *webServer) apply(ctx context.Context, p *installers.Plan, r installers.
 	var failed *installers.StepError
 	switch {
 	case errors.As(err, &failed):
-		live := failed.Step == installers.Activate || failed.Step == installers.Verify || failed.Step == installers.Commit
-		return done, &steward.InstallError{Step: string(failed.Step), Live: live, Undone: failed.State != installers.NotUndone, Err: err}
+		return done, installError(failed, err)
 	case err != nil:
 		return done, err
 	}
 	done.Notes = p.Notes
 	done.Warnings = append(slices.Clone(p.Warnings), outcome.Warnings...)
 	return done, nil
+}
+
+func installError(failed *installers.StepError, err error) error {
+	live := failed.Step == installers.Activate || failed.Step == installers.Verify || failed.Step == installers.Commit
+	return &steward.InstallError{Step: string(failed.Step), Live: live, Undone: failed.State != installers.NotUndone, Err: err}
 }

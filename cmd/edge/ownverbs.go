@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"edge/acmeglue/steward"
+	"edge/installers/targets"
 	"edge/internal/certbotcli"
 )
 
@@ -70,8 +71,8 @@ is completed by being called again.`,
 
 // runOwn runs a verb that certbot does not have, with the flags of one that it has.
 func runOwn(ctx context.Context, verb string, like []string, stdout, stderr io.Writer) error {
-	c := &client{program: "edge", args: append([]string{verb}, like[1:]...), stdout: stdout, stderr: stderr, logger: slog.New(slog.DiscardHandler)}
-	env := certbotcli.Env{Program: "edge"}
+	c := &client{program: "edge", args: append([]string{verb}, like[1:]...), stdout: stdout, stderr: stderr, kinds: targets.All(), logger: slog.New(slog.DiscardHandler)}
+	env := certbotcli.Env{Program: "edge", Kinds: c.kinds}
 	o, err := certbotcli.Parse(like, env)
 	code := exitOK
 	if err != nil {

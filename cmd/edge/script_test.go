@@ -12,7 +12,10 @@ import (
 // scripts run the real verbs in a process of their own.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"edge":    func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+		"edge": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+		"edge-toy": func() {
+			os.Exit(runClientWith(context.Background(), os.Args[1:], false, toyKinds(), os.Stdout, os.Stderr))
+		},
 		"certbot": func() { os.Exit(runClient(context.Background(), os.Args[1:], true, os.Stdout, os.Stderr)) },
 	})
 }
