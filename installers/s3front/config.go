@@ -25,6 +25,8 @@ type Options struct {
 	// At is where CloudFront is asked for its certificate; nil: at the distribution's own
 	// domain name.
 	At []installers.Endpoint
+	// Lookup finds the addresses of a host; nil: the resolver of the system.
+	Lookup func(ctx context.Context, host string) ([]string, error)
 
 	// Of the authenticator.
 	Bucket, Region, Directory, ACL string

@@ -57,11 +57,13 @@ type fakeAWS struct {
 	etag     int
 	polls    int              // looks at the distribution until it is deployed
 	others   func(f *fakeAWS) // is called once before the next update, as somebody else
+	stuck    bool             // it is never deployed
 	unknown  int              // updates for which a new certificate is not known yet
 	updates  int
 	asked    []string
 	objects  map[string]string
 	withACLs bool
+	full     int // objects that it takes; 0: any
 	pageSize int
 }
 

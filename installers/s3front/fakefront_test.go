@@ -37,7 +37,9 @@ func (f *fakeAWS) cloudfront(w http.ResponseWriter, r *http.Request, body []byte
 		status := "Deployed"
 		if f.polls > 0 {
 			status = "InProgress"
-			if f.polls--; f.polls == 0 {
+			if f.polls--; f.stuck {
+				f.polls++
+			} else if f.polls == 0 {
 				f.show()
 			}
 		}
@@ -138,6 +140,8 @@ func (f *fakeAWS) s3(w http.ResponseWriter, r *http.Request, body []byte) {
 		f.xmlError(w, http.StatusForbidden, "AccessDenied", "nobody could read it")
 	case r.Method == "PUT" && (r.Header.Get("Content-Type") != "text/plain" || r.Header.Get("Cache-Control") != "no-store"):
 		f.xmlError(w, http.StatusBadRequest, "InvalidRequest", fmt.Sprint(r.Header))
+	case r.Method == "PUT" && f.full > 0 && len(f.objects) >= f.full:
+		f.xmlError(w, http.StatusForbidden, "QuotaExceeded", "")
 	case r.Method == "PUT":
 		f.objects[key] = string(body)
 	case r.Method == "DELETE":

@@ -5,18 +5,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"slices"
-	"strings"
 	"time"
 
-	"edge/installers"
 	"edge/installers/delivery"
-	"edge/installers/kept"
 )
 
 // Target is a CloudFront distribution, whose certificate is in ACM.
@@ -84,53 +78,6 @@ func (t *Target) distribution(ctx context.Context, anew bool) (*distribution, er
 		t.dist = d
 	}
 	return d, err
-}
-
-// Places implements delivery.Placed: CloudFront is asked for each of the distribution's
-// names that the certificate is for, at its own address, so that DNS may still lead
-// elsewhere.
-func (t *Target) Places(ctx context.Context, m *delivery.Material, _ json.RawMessage) ([]installers.Endpoint, error) {
-	d, err := t.distribution(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	at := t.o.At
-	if at == nil {
-		at = []installers.Endpoint{{Addr: net.JoinHostPort(d.DomainName, "443")}}
-	}
-	var list []installers.Endpoint
-	for _, alias := range t.aliases(d, m.Certs[0]) {
-		if rest, wild := strings.CutPrefix(alias, "*."); wild {
-			alias = "edge-probe." + rest
-		}
-		for _, e := range at {
-			e.Name = alias
-			list = append(list, e)
-		}
-	}
-	return list, nil
-}
-
-// maxAsked bounds the names that are asked for.
-const maxAsked = 50
-
-// aliases are the names of a distribution that a leaf is for.
-func (t *Target) aliases(d *distribution, leaf *x509.Certificate) []string {
-	var list []string
-	for _, alias := range d.Config.Aliases {
-		if covers(leaf, alias) {
-			list = append(list, alias)
-		}
-	}
-	return list[:min(len(list), maxAsked)]
-}
-
-// covers reports whether a leaf is for a name, which may be a wildcard.
-func covers(leaf *x509.Certificate, host string) bool {
-	if strings.HasPrefix(host, "*.") {
-		return slices.ContainsFunc(leaf.DNSNames, func(n string) bool { return strings.EqualFold(n, host) })
-	}
-	return leaf.VerifyHostname(host) == nil
 }
 
 const (
@@ -229,68 +176,4 @@ func (t *Target) Plan(ctx context.Context, m *delivery.Material) []string {
 		list = append(list, fmt.Sprintf("look whether %s shows it for %s", d.DomainName, alias))
 	}
 	return list
-}
-
-// find is the certificate of ACM in whose place this one goes, nil where there is none:
-// the one of the settings, the one of the last delivery, the one that the distribution
-// shows, or one with exactly the same names. But for the settings', it was imported here
-// for the same lineage.
-func (t *Target) find(ctx context.Context, d *distribution, m *delivery.Material, last string) (*stored, error) {
-	leaf := m.Certs[0]
-	if t.o.ARN != "" {
-		has, err := t.acm.get(ctx, t.o.ARN)
-		if err != nil {
-			return nil, err
-		}
-		if why := instead(has.leaf, leaf); why != "" && !has.leaf.Equal(leaf) {
-			return nil, fmt.Errorf("the certificate cannot take the place of %s in ACM: %s; leave certificate_arn out, a new one is made then", t.o.ARN, why)
-		}
-		return has, nil
-	}
-	candidates := []string{last, d.Config.Viewer.ACMCertificateArn}
-	for i := 0; ; i++ {
-		if i == len(candidates) {
-			if i > 2 {
-				return nil, nil
-			}
-			more, err := t.acm.like(ctx, leaf.DNSNames)
-			if err != nil || len(more) == 0 {
-				return nil, err
-			}
-			candidates = append(candidates, more...)
-		}
-		has, err := t.candidate(ctx, candidates[i], leaf, i > 1)
-		if err != nil || has != nil {
-			return has, err
-		}
-	}
-}
-
-// candidate is a certificate of ACM that was imported here for this lineage and in whose
-// place a leaf may go; nil where it is another's.
-func (t *Target) candidate(ctx context.Context, arn string, leaf *x509.Certificate, exactly bool) (*stored, error) {
-	if !arnForm.MatchString(arn) {
-		return nil, nil
-	}
-	ours, err := t.acm.ours(ctx, arn, t.o.Env.Name)
-	if err != nil || !ours {
-		return nil, err
-	}
-	has, err := t.acm.get(ctx, arn)
-	switch {
-	case errors.Is(err, errMissing):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	case instead(has.leaf, leaf) != "" && !has.leaf.Equal(leaf):
-		return nil, nil
-	case exactly && !slices.Equal(nameSet(has.leaf.DNSNames), nameSet(leaf.DNSNames)):
-		return nil, nil
-	}
-	return has, nil
-}
-
-// keptAs is where the pair is kept that was put under an ARN last.
-func (t *Target) keptAs(arn string) *kept.File {
-	return &kept.File{Dir: t.o.Env.State, Kind: name, Name: t.o.Env.Name, Where: arn, Durable: t.o.Env.Durable}
 }
