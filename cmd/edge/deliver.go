@@ -262,6 +262,9 @@ func printApplied(w io.Writer, results []delivery.Result) {
 			did = ", delivered now"
 		}
 		fmt.Fprintln(w, title(r)+did)
+		if r.Later != "" {
+			fmt.Fprintf(w, "  %s\n", indented(r.Later))
+		}
 		if r.Error != "" {
 			fmt.Fprintf(w, "  %s\n", indented(r.Error))
 		}

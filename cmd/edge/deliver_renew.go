@@ -53,6 +53,8 @@ func (c *client) sayDelivered(results []delivery.Result) error {
 		switch {
 		case !r.OK():
 			failed = append(failed, title(r)+": "+r.Error)
+		case r.Later != "":
+			c.display.Notify(title(r)+": "+r.Later, false)
 		case r.Changed:
 			c.display.Notify(title(r)+", delivered now", false)
 		}

@@ -312,7 +312,7 @@ func (d *deliveries) measured(ctx context.Context, results []delivery.Result) []
 				r = now
 			}
 			list[key(&r)] = metrics.Delivery{
-				Name: r.Name, Target: r.Target, Place: it.where, InSync: r.OK(),
+				Name: r.Name, Target: r.Target, Place: it.where, InSync: r.OK() && r.Later == "",
 				Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures,
 			}
 		}

@@ -37,7 +37,13 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 		err = e.deliver(ctx, &it, m, r, len(v.put) > 0)
 	}
 	now := e.Now()
+	r.Later = ""
+	later := onlyLater(err)
 	switch {
+	case later != nil:
+		r.Failures, r.Error, r.Later = 0, "", later.Why
+		r.Attempt, r.Tried = now, hex.EncodeToString(m.Leaf[:])
+		changed, err = false, nil
 	case err != nil:
 		r.Failures++
 		r.Error = err.Error()
@@ -54,6 +60,8 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 	switch {
 	case err != nil:
 		r.State = Failed
+	case later != nil:
+		r.State = Pending
 	case r.Verified.IsZero():
 		r.State = Unverified
 	default:
@@ -65,7 +73,7 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 	}
 	res := Result{
 		Name: it.Name, Target: it.Target.Kind(), Where: it.Target.Where(), SHA256: hex.EncodeToString(m.Leaf[:]), Changed: changed,
-		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, State: r.State,
+		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, State: r.State, Later: r.Later,
 	}
 	if err != nil {
 		res.State, res.Error, res.Err, res.Next = Failed, err.Error(), err, r.next(m)
@@ -107,6 +115,10 @@ func (e *Engine) deliver(ctx context.Context, it *Item, m *Material, r *record, 
 		return err
 	}
 	c, err := it.put(ctx, m, r.Data)
+	if later := onlyLater(err); later != nil && later.There {
+		e.put(it, m, r, c)
+		return err
+	}
 	if err != nil {
 		r.Begun = ""
 		return err
@@ -130,11 +142,7 @@ func (e *Engine) deliver(ctx context.Context, it *Item, m *Material, r *record, 
 		}
 		return fmt.Errorf("%w; what was there before is back", err)
 	}
-	r.Leaf, r.Chain, r.Settings, r.Data, r.Begun = r.Begun, m.chainSum(), it.Target.Settings(), c.Data, ""
-	r.Delivered, r.Verified = e.Now(), time.Time{}
-	if c.Verified {
-		r.Verified = r.Delivered
-	}
+	e.put(it, m, r, c)
 	if err := e.save(it, r); err != nil {
 		return err // the certificate is there and shown; the next run finds it and notes it
 	}
@@ -149,6 +157,15 @@ func (e *Engine) deliver(ctx context.Context, it *Item, m *Material, r *record, 
 // putTimeout is for what a target does beside waiting for its server: one that hangs must
 // not keep the others from being delivered to.
 const putTimeout = 15 * time.Minute
+
+// put notes what Put did.
+func (e *Engine) put(it *Item, m *Material, r *record, c Change) {
+	r.Leaf, r.Chain, r.Settings, r.Data, r.Begun = r.Begun, m.chainSum(), it.Target.Settings(), c.Data, ""
+	r.Delivered, r.Verified = e.Now(), time.Time{}
+	if c.Verified {
+		r.Verified = r.Delivered
+	}
+}
 
 func (it *Item) put(ctx context.Context, m *Material, data json.RawMessage) (Change, error) {
 	limit := putTimeout + it.within()

@@ -22,7 +22,8 @@ type Target interface {
 	// Look says what of the target is not as it was put, a line each; data is what the
 	// last Put returned, nil where there was none. It changes nothing.
 	Look(ctx context.Context, m *Material, data json.RawMessage) ([]string, error)
-	// Put puts the certificate there. After an error, all is as it was.
+	// Put puts the certificate there. After an error, all is as it was, but for what a
+	// *Later says.
 	Put(ctx context.Context, m *Material, data json.RawMessage) (Change, error)
 	// Plan says what Put would do, a line each, for people.
 	Plan(ctx context.Context, m *Material) []string
@@ -75,7 +76,7 @@ type State string
 const (
 	InSync     State = "in_sync"    // put, and shown by the live server
 	Unverified State = "unverified" // put; nothing says where to look
-	Pending    State = "pending"    // to be put: the first time, or a new certificate
+	Pending    State = "pending"    // to be put: the first time, or a new certificate; or to be used later
 	Drifted    State = "drifted"    // put, but something is not as it was put, or is not shown
 	Failed     State = "failed"     // the last attempt failed; the next run tries again
 	Waiting    State = "waiting"    // there is no certificate yet
@@ -97,12 +98,15 @@ type Result struct {
 	Attempt   time.Time `json:"attempt,omitzero"`
 	Failures  int       `json:"failures,omitempty"` // in a row
 	Error     string    `json:"error,omitempty"`
-	Next      time.Time `json:"next,omitzero"` // not before then is it tried again by itself
-	Err       error     `json:"-"`             // that of this attempt, as it came
+	Later     string    `json:"later,omitempty"` // why it is pending, where nothing is wrong: see type Later
+	Next      time.Time `json:"next,omitzero"`   // not before then is it tried again by itself
+	Err       error     `json:"-"`               // that of this attempt, as it came
 }
 
 // OK reports whether nothing is wrong as far as anybody can see.
-func (r *Result) OK() bool { return r.State == InSync || r.State == Unverified || r.State == Waiting }
+func (r *Result) OK() bool {
+	return r.State == InSync || r.State == Unverified || r.State == Waiting || r.State == Pending && r.Later != ""
+}
 
 // Engine makes deliveries. One process at a time: whoever calls Apply has the lock of
 // Dir (internal/flock). Not safe for concurrent use.

@@ -115,6 +115,13 @@ func (l *Local) Put(ctx context.Context, m *Material, _ json.RawMessage) (c Chan
 	if err != nil {
 		return c, err
 	}
+	later := l.later(ctx, p, m)
+	if later != nil {
+		if !later.There {
+			return c, later
+		}
+		p.Serves, p.Watch, p.Checks = nil, nil, nil // they show what they did
+	}
 	runner := *l.Runner
 	runner.Verify = cmp.Or(l.Within, runner.Verify)
 	out, err := runner.Apply(ctx, l.Planner, p, installers.Request{Names: m.Hosts, Leaf: m.Certs[0]})
@@ -123,7 +130,28 @@ func (l *Local) Put(ctx context.Context, m *Material, _ json.RawMessage) (c Chan
 	}
 	c.Verified = len(p.Serves) > 0
 	c.Warnings = append(slices.Clone(p.Warnings), out.Warnings...)
+	if later != nil {
+		return c, later
+	}
 	return c, nil
+}
+
+// later says why the server must not be asked now, nil where it may be or need not.
+func (l *Local) later(ctx context.Context, p *installers.Plan, m *Material) *Later {
+	t, ok := l.Planner.(Timed)
+	if !ok {
+		return nil
+	}
+	later := t.Later()
+	if later == nil || !p.Empty() {
+		return later
+	}
+	for _, e := range p.Serves {
+		if e.Leaf == [32]byte{} && wrong(ctx, e, m.Certs[0]) != "" {
+			return later
+		}
+	}
+	return nil
 }
 
 // planned are a plan's steps, a line each.

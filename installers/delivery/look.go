@@ -76,6 +76,8 @@ func (e *Engine) view(ctx context.Context, it *Item, m *Material, r *record) vie
 		v.put = append(v.put, "there is a new chain")
 	case r.Begun != "":
 		v.put = append(v.put, "a delivery was interrupted")
+	case r.waits(m):
+		v.put = append(v.put, r.Later)
 	}
 	if r.Leaf != "" && r.Settings != it.Target.Settings() {
 		v.put = append(v.put, "the configuration was changed")
@@ -118,6 +120,8 @@ func (v *view) result(ctx context.Context, it *Item, m *Material, r *record) Res
 		res.State, res.Error, res.Failures = InSync, "", 0
 	case r.Error != "":
 		res.State = Failed
+	case r.waits(m):
+		res.State, res.Later = Pending, r.Later
 	case r.Leaf == res.SHA256:
 		res.State = Drifted
 	default:

@@ -39,6 +39,8 @@ type record struct {
 	Attempt   time.Time `json:"attempt,omitzero"`
 	Failures  int       `json:"failures,omitempty"` // in a row
 	Error     string    `json:"error,omitempty"`
+	// Later is why what was tried waits for its time; nothing is wrong with it.
+	Later string `json:"later,omitempty"`
 	// Tried is the leaf that the last attempt was made with.
 	Tried string `json:"tried,omitempty"`
 
@@ -145,7 +147,7 @@ func Records(dir string) ([]Result, error) {
 func (r *record) known() Result {
 	res := Result{
 		Name: r.Name, Target: r.Target, Where: r.Where, State: r.State, SHA256: r.Leaf,
-		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, Error: r.Error, Next: r.again(),
+		Delivered: r.Delivered, Verified: r.Verified, Attempt: r.Attempt, Failures: r.Failures, Error: r.Error, Later: r.Later, Next: r.again(),
 	}
 	if res.State == "" {
 		res.State = Pending
