@@ -29,6 +29,9 @@ func (c HTTPCheck) String() string {
 
 // wants is what has to come of it, for people.
 func (c HTTPCheck) wants() string {
+	if c.WantNone {
+		return "is not answered"
+	}
 	var parts []string
 	if len(c.WantStatus) > 0 {
 		var status []string
@@ -54,6 +57,7 @@ func (c HTTPCheck) wants() string {
 
 // run makes the request; nil means that all that is wanted came.
 func (c HTTPCheck) run(ctx context.Context) error {
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	transport := &http.Transport{
@@ -68,6 +72,13 @@ func (c HTTPCheck) run(ctx context.Context) error {
 		return err
 	}
 	answer, err := transport.RoundTrip(request)
+	if c.WantNone && err == nil {
+		_ = answer.Body.Close() // nobody wants it
+		return fmt.Errorf("it answers %s, without TLS", answer.Status)
+	}
+	if c.WantNone && whole.Err() == nil {
+		return nil // nothing listens, or it wants TLS
+	}
 	if err != nil {
 		return err
 	}

@@ -174,4 +174,7 @@ type HTTPCheck struct {
 	WantLocationPrefix string // "https://example.org/"; empty: any
 	// WantHeader are headers that have to be there with exactly this value.
 	WantHeader map[string]string
+	// WantNone: whatever is there must not answer plain HTTP. A server that could not load
+	// its certificate may speak that where TLS is expected.
+	WantNone bool
 }

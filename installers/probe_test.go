@@ -178,6 +178,16 @@ func TestHTTPCheck(t *testing.T) {
 	defer plain.Close()
 	defer secure.Close()
 	at := plain.Listener.Addr().String()
+	l := listen(t, "tcp", "127.0.0.1:0")
+	done := make(chan struct{})
+	go func() { // it ends each connection, as who wants TLS does
+		defer close(done)
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			_ = c.Close()
+		}
+	}()
+	defer func() { _ = l.Close(); <-done }()
+	mute := l.Addr().String()
 	for _, c := range []struct {
 		check HTTPCheck
 		want  string
@@ -192,6 +202,9 @@ func TestHTTPCheck(t *testing.T) {
 		{HTTPCheck{Addr: at, Host: "a.test", WantHeader: map[string]string{"Strict-Transport-Security": "max-age=2"}}, `the header Strict-Transport-Security is "max-age=1", not "max-age=2"`},
 		{HTTPCheck{Addr: secure.Listener.Addr().String(), Host: "a.test", WantStatus: []int{200}}, "400 Bad Request"},
 		{HTTPCheck{Addr: "nonsense", Host: "a.test"}, "missing port"},
+		{HTTPCheck{Addr: at, Host: "a.test", WantNone: true}, "it answers 200 OK, without TLS"},
+		{HTTPCheck{Addr: mute, Host: "a.test", WantNone: true}, ""},
+		{HTTPCheck{Addr: "127.0.0.1:1", Host: "a.test", WantNone: true}, ""},
 		{HTTPCheck{Addr: at, Host: "a b"}, "invalid URL escape"},
 	} {
 		err := c.check.run(t.Context())
