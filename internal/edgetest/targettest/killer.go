@@ -120,6 +120,7 @@ func (c *mortal) Read(p []byte) (int, error) {
 
 func (c *mortal) Write(p []byte) (int, error) {
 	if c.k.isDead() {
+		_ = c.Conn.Close() // as the kernel does, so that nobody waits for an answer
 		return 0, errKilled
 	}
 	return c.Conn.Write(p)
