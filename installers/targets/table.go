@@ -7,6 +7,7 @@ import (
 	"edge/installers/gandi"
 	"edge/installers/hitch"
 	"edge/installers/kubernetes"
+	"edge/installers/redis"
 	"edge/installers/s3front"
 	"edge/installers/target"
 	"edge/installers/varnish"
@@ -19,6 +20,7 @@ func All() []target.Kind {
 		gandi.Kind(),
 		hitch.Kind(),
 		kubernetes.Kind(),
+		redis.Kind(),
 		s3front.Kind(),
 		varnish.Kind(),
 	}
