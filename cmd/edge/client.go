@@ -8,10 +8,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -75,9 +73,13 @@ func runClientWith(ctx context.Context, args []string, asCertbot bool, kinds []t
 
 // carryOut does what the options say, until it is done or a signal comes.
 func (c *client) carryOut(ctx context.Context) int {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
 	err := c.run(ctx)
+	var sent *signalError
+	if err != nil && errors.As(context.Cause(ctx), &sent) {
+		err = &interruptedError{sent, err}
+	}
 	code := c.exit(err)
 	if c.log != nil {
 		err = c.log.Close()
@@ -169,6 +171,10 @@ func (c *client) exit(err error) int {
 	if errors.As(err, &usage) {
 		fmt.Fprint(c.stderr, usage.Text())
 		return exitUsage
+	}
+	var stopped *interruptedError
+	if errors.As(err, &stopped) && c.asCertbot {
+		return c.exitAsCertbot(stopped)
 	}
 	says := err.Error()
 	if !c.asCertbot {
