@@ -193,6 +193,10 @@ func (w *webServers) find(ctx context.Context, o *certbotcli.Options, name strin
 // Rollback implements steward.WebServers. Every server that a checkpoint is of is
 // locked.
 func (w *webServers) Rollback(ctx context.Context, name string, o *certbotcli.Options) ([]string, error) {
+	// certbot refuses what is negative, and takes 0 in silence.
+	if o.Checkpoints < 0 || o.Checkpoints == 0 && !w.c.asCertbot {
+		return nil, fmt.Errorf("--checkpoints %d: rollback argument must be a positive integer", o.Checkpoints)
+	}
 	list, err := w.runner.Checkpoints()
 	if err != nil {
 		return nil, err

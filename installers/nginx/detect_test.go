@@ -108,7 +108,7 @@ func TestDetectErrors(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{Options{Ctl: dir + "/none"}, "Could not find a usable 'nginx' binary."},
+		{Options{Ctl: dir + "/none"}, "Could not find a usable 'nginx' binary. Ensure nginx exists, the binary is executable, and your PATH is set correctly. It was looked for as " + dir + "/none, see --nginx-ctl (ctl below deliver)."},
 		{Options{Ctl: "/bin/true"}, "Unable to find Nginx version"},
 		{Options{Ctl: "/bin/false"}, "/bin/false -V: exit status 1"},
 		{Options{ServerRoot: dir}, "Could not find Nginx root configuration file (nginx.conf)"},

@@ -84,7 +84,11 @@ func findProgram(ctl string) (string, error) {
 			}
 		}
 	}
-	return "", certbotError("Could not find a usable 'nginx' binary. Ensure nginx exists, the binary is executable, and your PATH is set correctly.")
+	const says = "Could not find a usable 'nginx' binary. Ensure nginx exists, the binary is executable, and your PATH is set correctly."
+	if ctl != "" && ctl != programs[0] {
+		return "", certbotError(says+" It was looked for as %s, see --nginx-ctl (ctl below deliver).", ctl)
+	}
+	return "", certbotError(says)
 }
 
 // findConf decides on nginx.conf and the prefix.
