@@ -47,16 +47,24 @@ type AuthorizationError struct {
 	Failed []FailedAuthorization
 }
 
+// Error says once what is the same for several.
 func (e *AuthorizationError) Error() string {
-	texts := make([]string, len(e.Failed))
-	for n, f := range e.Failed {
-		if f.Challenge == "" {
-			texts[n] = fmt.Sprintf("%s was refused: %v", f.Identifier, f.Err)
-		} else {
-			texts[n] = fmt.Sprintf("validation of %s by %s: %v", f.Identifier, f.Challenge, f.Err)
+	var whys []string
+	names := map[string][]string{}
+	for _, f := range e.Failed {
+		why := fmt.Sprintf("%s was refused: %v", "%s", f.Err)
+		if f.Challenge != "" {
+			why = fmt.Sprintf("validation of %s by %s: %v", "%s", f.Challenge, f.Err)
 		}
+		if names[why] == nil {
+			whys = append(whys, why)
+		}
+		names[why] = append(names[why], f.Identifier.String())
 	}
-	return strings.Join(texts, "; ")
+	for n, why := range whys {
+		whys[n] = strings.Replace(why, "%s", strings.Join(names[why], ", "), 1)
+	}
+	return strings.Join(whys, "; ")
 }
 
 // Unwrap returns the causes.
@@ -79,7 +87,9 @@ func (e *AuthorizationError) retryable() []edge.ChallengeType {
 		if f.Problem != nil && slices.Contains([]string{"caa", "rateLimited", "rejectedIdentifier"}, f.Problem.Type) {
 			return nil
 		}
-		types = append(types, f.Challenge)
+		if !slices.Contains(types, f.Challenge) {
+			types = append(types, f.Challenge)
+		}
 	}
 	return types
 }

@@ -8,6 +8,7 @@ import (
 
 	"edge"
 	"edge/acmeglue"
+	"edge/acmeglue/authenticator"
 	"edge/internal/certbotcli"
 )
 
@@ -18,6 +19,10 @@ func (s *Steward) explain(j *job, err error) error {
 	if errors.As(err, &failed) && failed.Failed[0].Problem != nil {
 		j.notify("%s", report(s.whoFailed(), j.o.Authenticator, failed, hint(j.o, failed)))
 		return &challengeError{err}
+	}
+	var bind *authenticator.BindError
+	if errors.As(err, &bind) {
+		return &unableError{bind.Error(), err} // the same for all names
 	}
 	var none *acmeglue.NoChallengeError
 	if errors.As(err, &none) {
