@@ -5,6 +5,7 @@ package targets
 import (
 	"edge/installers/external"
 	"edge/installers/gandi"
+	"edge/installers/heroku"
 	"edge/installers/hitch"
 	"edge/installers/kubernetes"
 	"edge/installers/redis"
@@ -18,6 +19,7 @@ func All() []target.Kind {
 	return []target.Kind{
 		external.Kind(),
 		gandi.Kind(),
+		heroku.Kind(),
 		hitch.Kind(),
 		kubernetes.Kind(),
 		redis.Kind(),
