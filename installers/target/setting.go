@@ -67,7 +67,7 @@ func (p *Problem) Error() string {
 
 // Parse checks what was said about a kind, by the names of settings. Only lists have more
 // than one value. Proves and installs say what it is wanted for: a setting that must be
-// there must be there where it matters.
+// there must be there where it matters, so nowhere when it is wanted for neither.
 func Parse(k *Kind, said map[string][]string, getenv func(string) string, proves, installs bool) (Values, []Problem) {
 	v := Values{kind: k, said: map[string]bool{}, values: map[string][]string{}, getenv: getenv}
 	var problems []Problem
@@ -82,7 +82,8 @@ func Parse(k *Kind, said map[string][]string, getenv func(string) string, proves
 		if !ok {
 			values, ok = s.fromEnvironment(getenv)
 		}
-		concerned := !s.Proves && !s.Installs || s.Proves && proves || s.Installs && installs
+		both := !s.Proves && !s.Installs
+		concerned := (both || s.Proves) && proves || (both || s.Installs) && installs
 		switch {
 		case ok:
 			v.said[s.Name] = true
