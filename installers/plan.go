@@ -143,7 +143,7 @@ type Endpoint struct {
 	Addr string
 	Name string // for SNI, empty for none
 	// StartTLS is the protocol that is spoken before the handshake, empty for none:
-	// "smtp", "lmtp", "imap", "pop3".
+	// "smtp", "lmtp", "imap", "pop3", "postgres", "mysql".
 	StartTLS string
 	// ProxyProtocol: the server wants its PROXY header before all else.
 	ProxyProtocol bool

@@ -124,9 +124,14 @@ func startTLS(conn net.Conn, protocol string) error {
 		io.Writer
 		io.Closer
 	}{io.LimitReader(conn, maxOutput), conn, conn})}
+	var err error
 	switch protocol {
 	case "":
 		return nil
+	case "postgres":
+		err = startPostgres(conn)
+	case "mysql":
+		err = startMySQL(conn)
 	case "smtp", "lmtp":
 		hello := map[string]string{"smtp": "EHLO localhost", "lmtp": "LHLO localhost"}[protocol]
 		c.reply(220)
@@ -145,8 +150,8 @@ func startTLS(conn net.Conn, protocol string) error {
 	default:
 		return fmt.Errorf("the protocol %q before the handshake is not known", protocol)
 	}
-	if c.err != nil {
-		return fmt.Errorf("%w: %s: %w", errHandshake, protocol, c.err)
+	if err = errors.Join(err, c.err); err != nil {
+		return fmt.Errorf("%w: %s: %w", errHandshake, protocol, err)
 	}
 	return nil
 }
