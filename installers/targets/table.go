@@ -10,6 +10,7 @@ import (
 	"edge/installers/kubernetes"
 	"edge/installers/redis"
 	"edge/installers/s3front"
+	"edge/installers/sftp"
 	"edge/installers/target"
 	"edge/installers/varnish"
 )
@@ -24,6 +25,7 @@ func All() []target.Kind {
 		kubernetes.Kind(),
 		redis.Kind(),
 		s3front.Kind(),
+		sftp.Kind(),
 		varnish.Kind(),
 	}
 }
