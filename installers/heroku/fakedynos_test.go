@@ -78,6 +78,10 @@ func (f *fakeHeroku) boot() {
 func (f *fakeHeroku) serveSite(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.state == "idle" && f.booting > 0 { // the request wakes it
+		f.booting = 0
+		f.boot()
+	}
 	if f.preboot > 0 {
 		if f.preboot--; f.preboot == 0 {
 			f.live = maps.Clone(f.vars)
