@@ -96,6 +96,23 @@ func verbFirst(args []string) []string {
 	return args
 }
 
+// clientHelp prints help of the certificate client: edge --help nginx, edge --help all.
+func clientHelp(root *cobra.Command, args []string, stdout io.Writer) bool {
+	if len(args) != 2 || args[0] != "help" && args[0] != "--help" && args[0] != "-h" {
+		return false
+	}
+	verb := slices.ContainsFunc(certbotcli.Verbs(), func(v certbotcli.Verb) bool { return v.Name == args[1] })
+	if cmd, _, err := root.Find(args[1:]); err == nil && cmd != root && !verb {
+		return false
+	}
+	env := certbotcli.Env{Program: "edge"}
+	topic, ok := certbotcli.Topic(args[1], env)
+	if ok {
+		io.WriteString(stdout, certbotcli.Help(topic, env)+"\n")
+	}
+	return ok
+}
+
 // knownVerb refuses what is no verb whatever flags follow it, which cobra would
 // complain about first.
 func knownVerb(root *cobra.Command, args []string) error {

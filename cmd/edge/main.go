@@ -55,6 +55,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := knownVerb(root, args); err != nil {
 		return report(err, stderr)
 	}
+	if clientHelp(root, args, stdout) {
+		return exitOK
+	}
 	root.SetArgs(args)
 	return report(root.ExecuteContext(ctx), stderr)
 }

@@ -65,6 +65,10 @@ func topicOf(word string, kinds []target.Kind) (name string, ok bool) {
 	return word, word != "" && slices.ContainsFunc(topics(kinds), func(t topic) bool { return t.name == word })
 }
 
+// Topic is what help about a word is called, if there is any: "hitch", "all", and "certonly"
+// for its old name "auth".
+func Topic(word string, env Env) (name string, ok bool) { return topicOf(word, env.kinds()) }
+
 // topicNames are what Help knows, besides the overview.
 func topicNames(kinds []target.Kind) []string {
 	list := []string{"all", "commands"}
