@@ -7,7 +7,9 @@ import (
 	"edge/installers/gandi"
 	"edge/installers/heroku"
 	"edge/installers/hitch"
+	"edge/installers/icecast"
 	"edge/installers/kubernetes"
+	"edge/installers/proxmox"
 	"edge/installers/redis"
 	"edge/installers/s3front"
 	"edge/installers/sftp"
@@ -22,7 +24,9 @@ func All() []target.Kind {
 		gandi.Kind(),
 		heroku.Kind(),
 		hitch.Kind(),
+		icecast.Kind(),
 		kubernetes.Kind(),
+		proxmox.Kind(),
 		redis.Kind(),
 		s3front.Kind(),
 		sftp.Kind(),
