@@ -87,3 +87,35 @@ func FuzzViewer(f *testing.F) {
 		}
 	})
 }
+
+// Errors of services are read whatever they are, and quoted on one short line.
+func FuzzFailure(f *testing.F) {
+	for _, seed := range []string{
+		`{"__type":"com.amazonaws.certificatemanager#ValidationException","message":"no"}`, `{"__type":"X","Message":"a\nb"}`,
+		"<Error><Code>NoSuchBucket</Code><Message>x</Message></Error>", "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: x</Message></Error></ErrorResponse>",
+		"", "<", "null", "<Code><Code>", "504 Gateway",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		code, message := parseFailure(body)
+		says := (&failure{service: "acm", asked: "X", status: 400, code: plain(code, 60), message: plain(message, 300)}).Error()
+		if len(says) > 420 || strings.ContainsAny(says, "\r\n\x00") {
+			t.Errorf("%q", says)
+		}
+	})
+}
+
+func TestParseFailure(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"__type":"com.amazonaws.certificatemanager#ValidationException","message":"no"}`: "ValidationException no",
+		`{"__type":"X","Message":"m"}`: "X m",
+		"<Error><Code>NoSuchBucket</Code><Message>x</Message><BucketName>b</BucketName></Error>":                               "NoSuchBucket x",
+		"<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: x</Message></Error></ErrorResponse>": "AccessDenied User: x",
+		"<html>": " ",
+	} {
+		if code, message := parseFailure([]byte(body)); code+" "+message != want {
+			t.Errorf("%s: %q %q", body, code, message)
+		}
+	}
+}
