@@ -162,6 +162,10 @@ func TestTargetService(t *testing.T) {
 			}
 		}
 	}
+	w.toyed("reconfigure -n --cert-name one.example.test -i toy TOY")
+	if conf := w.tree.conf("one.example.test.conf"); !strings.Contains(conf, "installer = toy\n") || !strings.Contains(conf, "toy_dir = ") || strings.Contains(conf, "toybox") {
+		t.Errorf("after it was reconfigured:\n%s", conf)
+	}
 	w.wants(w.refused("run -n -a toyproof --toyproof-dir ROOT/web -d one.example.test", 1), `With the toyproof plugin, you probably want to use the "certonly" command`, "certonly -a toyproof")
 	w.wants(w.refused("rollback -n -i toyproof", 1), "The requested toyproof plugin does not appear to be installed")
 	w.wants(w.refused("run -n --webroot -w ROOT/web -i toyproof -d one.example.test", 1), "The requested toyproof plugin does not appear to be installed")
