@@ -9,6 +9,7 @@ import (
 	"edge/installers/hitch"
 	"edge/installers/icecast"
 	"edge/installers/kubernetes"
+	"edge/installers/postgresql"
 	"edge/installers/proxmox"
 	"edge/installers/redis"
 	"edge/installers/s3front"
@@ -26,6 +27,7 @@ func All() []target.Kind {
 		hitch.Kind(),
 		icecast.Kind(),
 		kubernetes.Kind(),
+		postgresql.Kind(),
 		proxmox.Kind(),
 		redis.Kind(),
 		s3front.Kind(),
