@@ -20,11 +20,9 @@ type edit struct {
 
 // apply makes edits, which do not overlap.
 func apply(src []byte, edits []edit) ([]byte, error) {
-	edits = slices.Clone(edits)
-	slices.SortStableFunc(edits, func(a, b edit) int { return a.from - b.from })
 	var out []byte
 	done := 0
-	for _, e := range edits {
+	for _, e := range sorted(edits) {
 		if e.from < done || e.to < e.from || e.to > len(src) {
 			return nil, errors.New("edits of the configuration overlap")
 		}
@@ -32,6 +30,10 @@ func apply(src []byte, edits []edit) ([]byte, error) {
 		done = e.to
 	}
 	return append(out, src[done:]...), nil
+}
+
+func sorted(edits []edit) []edit {
+	return slices.SortedStableFunc(slices.Values(edits), func(a, b edit) int { return a.from - b.from })
 }
 
 // tlsMode is how a socket speaks TLS.

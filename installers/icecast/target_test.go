@@ -27,6 +27,7 @@ type server struct {
 	dir, conf  string
 	plain, tls string // addresses
 	said       map[string][]string
+	now        func() time.Time // nil: time.Now
 }
 
 // control starts and stops it, as a service manager would: it does not wait for anything but
@@ -170,6 +171,9 @@ func (s *server) target(ctx context.Context, env *target.Env) (delivery.Target, 
 		return nil, &problems[0]
 	}
 	env.Within = 4 * time.Second
+	if s.now != nil {
+		env.Now = s.now
+	}
 	return kind.Target(ctx, v, env)
 }
 
