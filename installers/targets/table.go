@@ -5,6 +5,7 @@ package targets
 import (
 	"edge/installers/external"
 	"edge/installers/gandi"
+	"edge/installers/haproxy"
 	"edge/installers/heroku"
 	"edge/installers/hitch"
 	"edge/installers/icecast"
@@ -23,6 +24,7 @@ func All() []target.Kind {
 	return []target.Kind{
 		external.Kind(),
 		gandi.Kind(),
+		haproxy.Kind(),
 		heroku.Kind(),
 		hitch.Kind(),
 		icecast.Kind(),
