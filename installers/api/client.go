@@ -74,29 +74,11 @@ type Response struct {
 	Body   []byte
 }
 
-// StatusError is an answer that is no success.
-type StatusError struct {
-	Method, Path string
-	Status       int
-	Reason       string // the status line: "401 Authentication failed!"
-	Header       http.Header
-	Body         []byte // bounded
-	Says         string // the beginning of the body, for people, on one line
-}
-
-func (e *StatusError) Error() string {
-	says := fmt.Sprintf("%s %s: %s", e.Method, e.Path, e.Reason)
-	if e.Says != "" {
-		says += ": " + e.Says
-	}
-	return says
-}
-
 // New checks the options.
 func New(o Options) (*Client, error) {
 	base, err := url.Parse(o.Base)
-	if err != nil || base.Host == "" || base.RawQuery != "" || base.User != nil {
-		return nil, fmt.Errorf("%q is no address of a service; write https://HOST:PORT", clip(o.Base))
+	if err != nil || base.Hostname() == "" || base.RawQuery != "" || base.Fragment != "" || base.User != nil {
+		return nil, fmt.Errorf("%q is no address of a service; write https://HOST:PORT", clip(userinfo.ReplaceAllString(o.Base, "//")))
 	}
 	if base.Scheme != "https" && (base.Scheme != "http" || !o.AllowHTTP || !loopback(base.Hostname())) {
 		return nil, fmt.Errorf("%s: credentials and keys go over https only", o.Base)
@@ -157,7 +139,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 func (c *Client) passes(err error, pause time.Duration, again bool) (time.Duration, bool) {
 	var status *StatusError
 	if !errors.As(err, &status) {
-		return pause, again // nobody knows whether it arrived
+		return pause, !final(err) && (again || unsent(err)) // nobody knows whether it arrived
 	}
 	switch status.Status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -205,23 +187,26 @@ func (c *Client) once(ctx context.Context, r Request) (*Response, error) {
 	timeout := cmp.Or(c.o.Timeout, 30*time.Second)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %v", timeout))
 	defer cancel()
+	if r.Path != "" && r.Path[0] != '/' {
+		return nil, &finalError{fmt.Errorf("%s %s: the path %q does not begin with a slash", r.Method, c.base.Host, clip(c.redact(r.Path)))}
+	}
 	target := strings.TrimSuffix(c.base.String(), "/") + r.Path
 	if len(r.Query) > 0 {
 		target += "?" + r.Query.Encode()
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, target, bytes.NewReader(r.Body))
 	if err != nil {
-		return nil, c.clean(err)
+		return nil, &finalError{c.clean(err)}
 	}
 	for name, values := range r.Header {
-		req.Header[name] = values
+		req.Header[name] = slices.Clone(values)
 	}
 	if r.Type != "" {
 		req.Header.Set("Content-Type", r.Type)
 	}
 	if c.o.Sign != nil {
 		if err := c.o.Sign(req, r.Body); err != nil {
-			return nil, c.clean(err)
+			return nil, &finalError{c.clean(err)}
 		}
 	}
 	resp, err := c.http.Do(req)
@@ -242,66 +227,12 @@ func (c *Client) once(ctx context.Context, r Request) (*Response, error) {
 	case resp.StatusCode/100 != 2:
 		return nil, c.refused(r, resp, body[:min(len(body), 64<<10)])
 	case err != nil:
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
 		return nil, c.clean(fmt.Errorf("%s %s%s: the answer ended early: %w", r.Method, c.base.Host, r.Path, err))
 	case int64(len(body)) > limit:
-		return nil, fmt.Errorf("%s %s%s: the answer has more than %d bytes", r.Method, c.base.Host, r.Path, limit)
+		return nil, &finalError{c.clean(fmt.Errorf("%s %s%s: the answer has more than %d bytes", r.Method, c.base.Host, r.Path, limit))}
 	}
 	return &Response{resp.StatusCode, resp.Header, body}, nil
-}
-
-func (c *Client) refused(r Request, resp *http.Response, body []byte) error {
-	e := &StatusError{
-		Method: r.Method, Path: c.redact(c.base.Host + r.Path), Status: resp.StatusCode, Reason: clip(c.redact(resp.Status)),
-		Header: resp.Header, Body: body, Says: clip(c.redact(strings.Join(strings.Fields(printable(string(body))), " "))),
-	}
-	if resp.StatusCode/100 == 3 {
-		e.Says = "redirects are not followed: give the address of the service itself"
-		if to, err := resp.Location(); err == nil {
-			e.Says += ", perhaps " + clip(c.redact(to.Scheme+"://"+to.Host))
-		}
-	}
-	return e
-}
-
-// secretError is an error without the secrets of its text.
-type secretError struct {
-	says string
-	err  error
-}
-
-func (e *secretError) Error() string { return e.says }
-func (e *secretError) Unwrap() error { return e.err }
-
-func (c *Client) clean(err error) error {
-	if says := c.redact(err.Error()); says != err.Error() {
-		return &secretError{says, err}
-	}
-	return err
-}
-
-func (c *Client) redact(s string) string {
-	for _, secret := range c.o.Secrets {
-		if secret != "" {
-			s = strings.ReplaceAll(s, secret, "[secret]")
-		}
-	}
-	return s
-}
-
-// clip bounds what is quoted of somebody else's text.
-func clip(s string) string {
-	const most = 300
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
-
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
 }

@@ -26,7 +26,7 @@ func pinned(list string) (func(tls.ConnectionState) error, error) {
 	}
 	return func(s tls.ConnectionState) error {
 		if sum := sha256.Sum256(s.PeerCertificates[0].Raw); !slices.Contains(pins, sum) {
-			return fmt.Errorf("it shows a certificate with fingerprint %X, not the one that was given", sum)
+			return &finalError{fmt.Errorf("it shows a certificate with fingerprint %X, not the one that was given", sum)}
 		}
 		return nil
 	}, nil

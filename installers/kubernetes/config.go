@@ -102,21 +102,14 @@ func options(v target.Values, getenv func(string) string, pod string) (Options, 
 	if o.Namespace == "" {
 		return bad(errors.New("namespace: say in which one the secret is"))
 	}
-	if ca != "" {
-		text, err := readSmall(ca)
-		if err != nil {
-			return bad(fmt.Errorf("ca: %w", err))
-		}
-		o.Roots = x509.NewCertPool()
-		if !o.Roots.AppendCertsFromPEM([]byte(text)) {
-			return bad(fmt.Errorf("ca: %s has no certificate in PEM form", ca))
-		}
+	if o.Roots, err = api.Roots(ca); err != nil {
+		return bad(fmt.Errorf("ca: %w", err))
 	}
 	return o, nil
 }
 
-// maxSmall bounds files of a pod and of roots, in bytes.
-const maxSmall = 1 << 20
+// maxSmall bounds a file of a pod, in bytes.
+const maxSmall = 64 << 10
 
 func readSmall(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
