@@ -171,6 +171,27 @@ func TestTargetService(t *testing.T) {
 	w.wants(w.refused("run -n --webroot -w ROOT/web -i toyproof -d one.example.test", 1), "The requested toyproof plugin does not appear to be installed")
 }
 
+// What a run that was killed left at a target is taken back by the next one.
+func TestTargetKilled(t *testing.T) {
+	t.Parallel()
+	w := newToyTree(t)
+	w.toyed("certonly -n --webroot -w ROOT/web --agree-tos -m a@example.org -d one.example.test")
+	w.write("toy/kill", "", 0o644)
+	w.refused("install -n --cert-name one.example.test -i toy TOY", -1)
+	if err := os.Remove(w.path("toy", "kill")); err != nil {
+		t.Fatal(err)
+	}
+	w.wants(w.refused("install -n --cert-name one.example.test -i toy TOY --plan", 1), "run the command without --plan")
+	w.wants(w.toyed("install -n --cert-name one.example.test -i toy TOY"), "a run that did not end had changed ", w.path("toy", "toy.pem")+": that is taken back", "Successfully deployed")
+	if got := w.shows("one.example.test"); got != "one.example.test" {
+		t.Errorf("shows %q", got)
+	}
+	w.toyed("rollback -n -i toy TOY")
+	if got := w.shows("one.example.test"); got != "" {
+		t.Errorf("after the rollback it shows %q", got)
+	}
+}
+
 func TestPluginsListTargets(t *testing.T) {
 	t.Parallel()
 	w := newToyTree(t)

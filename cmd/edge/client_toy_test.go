@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"edge"
@@ -65,12 +66,19 @@ func toyKinds() []target.Kind {
 // toy serves dir/toy.pem, once its configuration names it.
 type toy struct{ dir, addr string }
 
-func (t *toy) Name() string                   { return "toy" }
-func (t *toy) Root() string                   { return t.dir }
-func (t *toy) Settings() string               { return t.addr }
-func (t *toy) Activate(context.Context) error { return nil }
+func (t *toy) Name() string     { return "toy" }
+func (t *toy) Root() string     { return t.dir }
+func (t *toy) Settings() string { return t.addr }
 func (t *toy) Commands() (test, activate []string) {
 	return []string{"toy", "-t"}, []string{"toy", "reload"}
+}
+
+// Activate ends the process where there is a file for that.
+func (t *toy) Activate(context.Context) error {
+	if _, err := os.Stat(filepath.Join(t.dir, "kill")); err == nil {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
+	return nil
 }
 
 func (t *toy) Test(context.Context) error {
