@@ -122,14 +122,20 @@ func (c *cli) reload(ctx context.Context) error {
 	if sync, err := parseReload(strings.TrimRight(answer, "\n")); sync || err != nil {
 		return err
 	}
+	var nobody time.Time // since when
 	for {
 		now, err := c.proc(ctx) // while the master starts itself anew, nobody answers
+		if !errors.Is(err, errNobody) {
+			nobody = time.Time{}
+		}
 		switch {
 		case err == nil && now.reloads > before.reloads && now.failed > 0:
 			return fmt.Errorf("HAProxy could not start a new worker and goes on with the old one (show proc: failed: %d); its log says why", now.failed)
 		case err == nil && now.reloads > before.reloads:
 			return nil
-		case errors.Is(err, errNobody):
+		case errors.Is(err, errNobody) && nobody.IsZero():
+			nobody = time.Now() // its socket is closed for a moment, before it is bound anew
+		case errors.Is(err, errNobody) && time.Since(nobody) > settleTimeout:
 			return fmt.Errorf("HAProxy's master has ended: %w", err)
 		}
 		if perr := pause(ctx, reloadStep); perr != nil {
