@@ -37,7 +37,7 @@ func TestSecrets(t *testing.T) {
 			http.Error(w, `{"key":"-----BEGIN RSA PRIVATE KEY-----\nMHcCAQEEI`, 400)
 		},
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "https://other.test/"+url.PathEscape(secret)+"?t="+url.QueryEscape(secret), 302)
+			http.Redirect(w, r, "https://other.test/"+url.PathEscape(secret)+"?t="+url.QueryEscape(secret), http.StatusFound)
 		},
 		"cut off": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10")
@@ -78,7 +78,7 @@ func TestSecrets(t *testing.T) {
 func TestStatusError(t *testing.T) {
 	s := newService(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Why", "because")
-		http.Error(w, " two\n lines ", 422)
+		http.Error(w, " two\n lines ", http.StatusUnprocessableEntity)
 	})
 	_, err := s.client(t, Options{}).Do(t.Context(), get("/x"))
 	var status *StatusError

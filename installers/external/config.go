@@ -27,7 +27,7 @@ func Kind() target.Kind {
 			{Name: "challenges", Type: target.List, Default: "http-01,dns-01,tls-alpn-01,tls-sni-01", Proves: true,
 				Doc: "what the script can answer, what it does best first"},
 			{Name: "port", Type: target.Number, Default: "443", Proves: true, Doc: "what the script is told as the port of TLS challenges"},
-			{Name: "timeout", Type: target.Duration, Default: "5m", Proves: true, Doc: "how long one call of the script may take"},
+			{Name: "timeout", Type: target.Duration, Default: "15m", Proves: true, Doc: "how long one call of the script may take"},
 			{Name: "work_dir", Type: target.Path, Default: "/var/lib/letsencrypt", Proves: true, Doc: "where the certificates of TLS challenges are put, in a folder external"},
 		},
 		Found: func(_ context.Context, v target.Values, _ *target.Env) (string, error) {
@@ -57,10 +57,10 @@ func Kind() target.Kind {
 type Options struct {
 	Handler string // absolute path of the script
 	Types   []edge.ChallengeType
-	WorkDir string // certbot's: the files are in WorkDir/external
-	Port    int    // as the script is told; zero: 443
-	Timeout time.Duration
-	Stdin   *os.File // the script's; nil: nothing
+	WorkDir string        // certbot's: the files are in WorkDir/external
+	Port    int           // as the script is told; zero: 443
+	Timeout time.Duration // of one call; zero: 15 minutes
+	Stdin   *os.File      // the script's; nil: nothing
 	Exec    func(ctx context.Context, p installers.Program) (installers.Said, error)
 	Durable durable.Writer
 	Log     *slog.Logger // nil: none
@@ -80,6 +80,6 @@ func New(o Options) (*Authenticator, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Port = cmp.Or(o.Port, 443)
-	o.Timeout = cmp.Or(o.Timeout, 5*time.Minute)
+	o.Timeout = cmp.Or(o.Timeout, 15*time.Minute)
 	return &Authenticator{o: o}, nil
 }

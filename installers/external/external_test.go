@@ -242,6 +242,51 @@ func TestTrust(t *testing.T) {
 	}
 }
 
+// A link is followed, and each folder on the way looked at.
+func TestTrustOfLinks(t *testing.T) {
+	script := handler(t, "exit 0\n")
+	one, two := t.TempDir(), t.TempDir()
+	if err := os.Symlink(filepath.Join(two, "dir", filepath.Base(script)), filepath.Join(one, "a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Dir(script), filepath.Join(two, "dir")); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(one, "a")
+	if err := trusted(link); err != nil {
+		t.Error(err)
+	}
+	for _, dir := range []string{one, two, filepath.Dir(script)} {
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := trusted(link); err == nil || !strings.Contains(err.Error(), dir+" can be written") {
+			t.Errorf("%s: %v", dir, err)
+		}
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Lchown(link, 12345, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := trusted(link); err == nil || !strings.Contains(err.Error(), link+" belongs to user 12345") {
+			t.Errorf("the link: %v", err)
+		}
+	}
+	loop := filepath.Join(one, "loop")
+	if err := os.Symlink(loop, loop); err != nil {
+		t.Fatal(err)
+	}
+	if err := trusted(loop); err == nil {
+		t.Error("a loop was taken")
+	}
+	if err := onlyOurs(loop); err == nil || !strings.Contains(err.Error(), "too many") {
+		t.Errorf("a loop: %v", err)
+	}
+}
+
 // What a killed run had begun, the script is told to clean up, once.
 func TestLeftovers(t *testing.T) {
 	note := filepath.Join(t.TempDir(), "note")

@@ -19,45 +19,65 @@ import (
 // or exchanged.
 func trusted(path string) error {
 	bad := func(why, do string) error { return fmt.Errorf("external: script %s: %s; %s", path, why, do) }
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return bad(err.Error(), "write it, or say where it is with handler")
-	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return bad(err.Error(), "run as a user that can read it")
+		return bad(err.Error(), "write it, or say where it is with handler")
 	case !info.Mode().IsRegular():
 		return bad("it is no file ("+info.Mode().Type().String()+")", "say where it is with handler")
 	case info.Mode()&0o111 == 0:
-		return bad("it cannot be executed", "chmod 0755 "+real)
+		return bad("it cannot be executed", "chmod 0755 "+path)
 	}
-	// The links lead through folders as well.
-	for _, start := range []string{real, filepath.Dir(filepath.Clean(path))} {
-		for at := start; ; at = filepath.Dir(at) {
-			if err := onlyOurs(at); err != nil {
-				return bad(err.Error(), "whoever can write there could have the script do anything")
-			}
-			if at == "/" {
-				break
-			}
-		}
+	if err := onlyOurs(path); err != nil {
+		return bad(err.Error(), "whoever can write there could have it do anything")
 	}
 	return nil
 }
 
+const maxLinks = 40
+
+// onlyOurs walks to a path from the root, along links, and looks whose each step is. What
+// only root can write does not change meanwhile.
 func onlyOurs(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
+	at, rest, links := "/", strings.Split(path, "/"), 0
+	for {
+		info, err := os.Lstat(at)
+		if err != nil {
+			return err
+		}
+		if err := ours(at, info); err != nil {
+			return err
+		}
+		if info.Mode().Type() == fs.ModeSymlink {
+			if links++; links > maxLinks {
+				return fmt.Errorf("%s: too many symbolic links", path)
+			}
+			to, err := os.Readlink(at)
+			if err != nil {
+				return err
+			}
+			rest = append(strings.Split(to, "/"), rest...)
+			if at = filepath.Dir(at); filepath.IsAbs(to) {
+				at = "/"
+			}
+		}
+		if len(rest) == 0 {
+			return nil
+		}
+		at, rest = filepath.Join(at, rest[0]), rest[1:]
 	}
+}
+
+func ours(path string, info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case !ok:
 		return fmt.Errorf("whose %s is cannot be seen", path)
 	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
 		return fmt.Errorf("%s belongs to user %d", path, st.Uid)
-	case info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0:
+	case info.Mode().Type() == fs.ModeSymlink: // its mode says nothing
+		return nil
+	case info.Mode().Perm()&0o022 != 0 && (!info.IsDir() || info.Mode()&fs.ModeSticky == 0):
 		return fmt.Errorf("%s can be written by others (mode %#o)", path, info.Mode().Perm())
 	}
 	return nil

@@ -191,6 +191,9 @@ func (t *Target) do(ctx context.Context, change func(r *remote) error) error {
 		return err
 	}
 	defer r.close()
+	if _, ok := r.files.HasExtension("posix-rename@openssh.com"); !ok {
+		return t.fail(files, errors.New("its SFTP server cannot replace a file in one step (posix-rename@openssh.com); OpenSSH's can"))
+	}
 	if err := change(r); err != nil {
 		return t.fail(files, err)
 	}

@@ -181,14 +181,24 @@ func TestHalfWay(t *testing.T) {
 	}
 }
 
+// A server without SFTP, or one that cannot replace files, is refused before anything is
+// written.
 func TestNoSFTP(t *testing.T) {
-	s := newSSHD(t)
-	s.stop()
-	s.more = "ForceCommand /bin/false\n"
-	s.start()
-	o := FileOptions{Options: s.options(), Paths: map[Part]string{Bundle: "/tmp/x"}}
-	if _, err := newTarget(t, o).Look(t.Context(), material(t), nil); err == nil || !strings.Contains(err.Error(), "no SFTP for this user") {
-		t.Errorf("%v", err)
+	s, dir := newSSHD(t), t.TempDir()
+	o := FileOptions{Options: s.options(), Paths: map[Part]string{Bundle: filepath.Join(dir, "x")}}
+	for want, set := range map[string]func(){
+		"no SFTP for this user": func() { s.more = "ForceCommand /bin/false\n" },
+		"posix-rename":          func() { s.more, s.sftp = "", "internal-sftp -P posix-rename" },
+	} {
+		s.stop()
+		set()
+		s.start()
+		if _, err := newTarget(t, o).Put(t.Context(), material(t), nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("%v %v", entries, err)
 	}
 }
 
