@@ -47,7 +47,10 @@ func (f *fakeHeroku) routeDynos(w http.ResponseWriter, r *http.Request, kind, id
 			if f.booting--; f.booting == 0 {
 				f.boot()
 			}
-			if f.booting == 1 { // by then the platform has begun
+			switch f.booting {
+			case 2: // the platform has not begun
+				state = "up"
+			case 1:
 				f.running = f.release
 			}
 		}

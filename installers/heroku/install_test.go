@@ -3,9 +3,12 @@ package heroku
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -188,6 +191,39 @@ func TestCannotUndo(t *testing.T) {
 		t.Errorf("%v %v", err, b.domains)
 	}
 }
+
+// Nobody knows whether the certificate was taken: it was, so it is taken back. What is
+// there already is not put again.
+func TestLostAnswer(t *testing.T) {
+	b := newBench(t)
+	m := b.material("a.example.test")
+	c := b.put(m, nil)
+	before := b.snapshot(t)
+	b.asked = nil
+	b.put(m, c.Data)
+	if slices.ContainsFunc(b.asked, func(s string) bool { return !strings.HasPrefix(s, "GET ") }) {
+		t.Errorf("%q", b.asked)
+	}
+	lost := 0
+	b.env.Transport = func(next http.RoundTripper) http.RoundTripper {
+		return tripper(func(r *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(r)
+			if err == nil && r.Method == http.MethodPatch && lost < 4 {
+				lost++
+				resp.Body.Close()
+				return nil, io.ErrUnexpectedEOF
+			}
+			return resp, err
+		})
+	}
+	if _, err := b.target().Put(t.Context(), b.material("a.example.test"), c.Data); !errors.Is(err, io.ErrUnexpectedEOF) || b.snapshot(t) != before {
+		t.Errorf("%v\n%s\nnow\n%s", err, before, b.snapshot(t))
+	}
+}
+
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // A domain cannot be changed in between: everything is as it was.
 func TestPutTakesBack(t *testing.T) {

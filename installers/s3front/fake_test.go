@@ -57,6 +57,7 @@ type fakeAWS struct {
 	etag     int
 	polls    int              // looks at the distribution until it is deployed
 	others   func(f *fakeAWS) // is called once before the next update, as somebody else
+	throttle int              // requests of ACM that it is too busy for
 	stuck    bool             // it is never deployed
 	unknown  int              // updates for which a new certificate is not known yet
 	updates  int
@@ -173,6 +174,10 @@ func (f *fakeAWS) acm(w http.ResponseWriter, r *http.Request, body []byte) {
 	answer := func(out any) {
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		_ = json.NewEncoder(w).Encode(out)
+	}
+	if f.throttle--; f.throttle >= 0 {
+		f.jsonError(w, "ThrottlingException", "Rate exceeded")
+		return
 	}
 	switch action {
 	case "GetCertificate":

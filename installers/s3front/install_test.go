@@ -9,8 +9,11 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"math/big"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -77,6 +80,13 @@ func TestRenewal(t *testing.T) {
 	b.asked = nil
 	b.put(b.material(), c.Data)
 	if slices.ContainsFunc(b.asked, func(s string) bool { return strings.HasPrefix(s, "PUT") }) || b.updates != 1 || len(b.certs) != 1 {
+		t.Errorf("%q", b.asked)
+	}
+	b.asked = nil
+	m := b.material()
+	b.put(m, c.Data)
+	b.put(m, c.Data) // there already
+	if imports := slices.DeleteFunc(slices.Clone(b.asked), func(s string) bool { return s != "ImportCertificate" }); len(imports) != 1 {
 		t.Errorf("%q", b.asked)
 	}
 	b.asked = nil
@@ -157,6 +167,11 @@ func TestManyNames(t *testing.T) {
 	b.doc = fakeConfig
 	b.put(b.material(names...), nil)
 	if len(b.certs) != 1 {
+		t.Errorf("%d certificates", len(b.certs))
+	}
+	b.doc = fakeConfig
+	b.put(b.material(append(names, "one.more.test")...), nil) // the list does not say that it is another
+	if len(b.certs) != 2 {
 		t.Errorf("%d certificates", len(b.certs))
 	}
 }
@@ -276,6 +291,17 @@ func TestCannotUndo(t *testing.T) {
 	if err := c.Undo(t.Context()); err == nil || !strings.Contains(err.Error(), "ACM gives no keys back") || b.doc != fakeConfig {
 		t.Errorf("%v\n%s", err, b.doc)
 	}
+	// Somebody has put another one there since the last delivery.
+	b.o.ARN = b.store("by hand", "a.example.test")
+	b.put(b.material(), nil)
+	m := b.material()
+	if _, err := b.target().acm.put(t.Context(), b.o.ARN, "", m.CertPEM, m.ChainPEM, m.KeyPEM); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = b.target().Put(t.Context(), b.material(), nil); err != nil || c.Undo != nil {
+		t.Errorf("%v %q", err, c.Warnings)
+	}
+	b.doc = fakeConfig
 	// With nothing but the import, there is nothing to undo at all.
 	b.o.ARN = b.store("by hand", "a.example.test")
 	b.doc = strings.Replace(b.doc, "<CloudFrontDefaultCertificate>true</CloudFrontDefaultCertificate><SSLSupportMethod>vip</SSLSupportMethod>", "<ACMCertificateArn>"+b.o.ARN+"</ACMCertificateArn>", 1)
@@ -296,6 +322,58 @@ func TestPutTakesBack(t *testing.T) {
 	}
 	if after := b.snapshot(t); after != before {
 		t.Errorf("%s\nnow\n%s", before, after)
+	}
+}
+
+// lose has answers get lost, though what was asked for is done.
+func (b *bench) lose(n int, which func(r *http.Request) bool) {
+	b.env.Transport = func(next http.RoundTripper) http.RoundTripper {
+		return tripper(func(r *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(r)
+			if err == nil && which(r) && n > 0 {
+				n--
+				resp.Body.Close()
+				return nil, io.ErrUnexpectedEOF
+			}
+			return resp, err
+		})
+	}
+}
+
+// Nobody knows whether the import was done: it was, so it is taken back.
+func TestLostImport(t *testing.T) {
+	b := newBench(t)
+	c := b.put(b.material(), nil)
+	before := b.snapshot(t)
+	b.lose(4, func(r *http.Request) bool {
+		return strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".ImportCertificate")
+	})
+	if _, err := b.target().Put(t.Context(), b.material(), c.Data); !errors.Is(err, io.ErrUnexpectedEOF) || b.snapshot(t) != before {
+		t.Errorf("%v\n%s\nnow\n%s", err, before, b.snapshot(t))
+	}
+}
+
+// The answer to an update is lost. The next try finds it done, and the undo knows what
+// was there before it.
+func TestLostUpdate(t *testing.T) {
+	b := newBench(t)
+	b.lose(1, func(r *http.Request) bool { return r.Method == http.MethodPut })
+	c, err := b.target().Put(t.Context(), b.material(), nil)
+	if err != nil || b.updates != 1 {
+		t.Fatalf("%v, %d updates", err, b.updates)
+	}
+	if err := c.Undo(t.Context()); err != nil || b.doc != fakeConfig {
+		t.Errorf("%v\n%s", err, b.doc)
+	}
+}
+
+func TestThrottled(t *testing.T) {
+	b := newBench(t)
+	b.throttle = 3
+	b.put(b.material(), nil)
+	b.throttle = 100
+	if _, err := b.target().Put(t.Context(), b.material(), nil); !is(err, "ThrottlingException") || b.throttle != 96 {
+		t.Errorf("%v, %d", err, b.throttle)
 	}
 }
 

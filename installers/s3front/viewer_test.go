@@ -18,6 +18,11 @@ func TestViewer(t *testing.T) {
 			"<DistributionConfig><ViewerCertificate x='/' >" + new + "<New a=\"&gt;\">é</New></ViewerCertificate></DistributionConfig>\n",
 		},
 		{
+			"two at once",
+			"<DistributionConfig><ViewerCertificate><ACMCertificateArn>" + arn + "</ACMCertificateArn><IAMCertificateId>x</IAMCertificateId></ViewerCertificate></DistributionConfig>",
+			"<DistributionConfig><ViewerCertificate>" + new + "</ViewerCertificate></DistributionConfig>",
+		},
+		{
 			"static addresses",
 			"<DistributionConfig><ViewerCertificate><IAMCertificateId>x</IAMCertificateId><SSLSupportMethod>vip</SSLSupportMethod></ViewerCertificate></DistributionConfig>",
 			"<DistributionConfig><ViewerCertificate>" + strings.Replace(new, "sni-only", "vip", 1) + "</ViewerCertificate></DistributionConfig>",
