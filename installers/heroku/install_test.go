@@ -181,6 +181,15 @@ func TestCannotUndo(t *testing.T) {
 	if err != nil || c.Undo != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "cannot be put back") {
 		t.Errorf("%v %q", err, c.Warnings)
 	}
+	// Somebody has put another one there since the last delivery.
+	c = b.put(b.material("a.example.test"), nil)
+	m := b.material("a.example.test")
+	if err := b.target().fill(t.Context(), noted(c.Data), pair{string(m.FullChainPEM), string(m.KeyPEM)}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = b.target().Put(t.Context(), b.material("a.example.test"), c.Data); err != nil || c.Undo != nil || len(c.Warnings) != 1 {
+		t.Errorf("%v %q", err, c.Warnings)
+	}
 	b = newBench(t)
 	b.by(b.material("a.example.test"))
 	c, err = b.target().Put(t.Context(), b.material("a.example.test"), nil)
