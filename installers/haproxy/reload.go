@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -94,17 +95,22 @@ func (c *cli) proc(ctx context.Context) (processes, error) {
 }
 
 // settled is proc of a master that may be about to start itself anew, as it does when it
-// has started its workers: it takes connections then, and gives no answers.
+// has started its workers: for a moment it gives no answers, or takes no connections.
 func (c *cli) settled(ctx context.Context) (processes, error) {
 	for deadline := time.Now().Add(settleTimeout); ; {
 		p, err := c.proc(ctx)
-		if err == nil || errors.Is(err, errNobody) || time.Now().After(deadline) {
+		if err == nil || gone(err) || time.Now().After(deadline) {
 			return p, err
 		}
 		if perr := pause(ctx, reloadStep); perr != nil {
 			return p, errors.Join(perr, err)
 		}
 	}
+}
+
+// gone reports whether nobody is going to listen there soon.
+func gone(err error) bool {
+	return errors.Is(err, errNobody) && !errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // reload has the master start a new worker, and waits until it has one or has failed.
@@ -124,7 +130,7 @@ func (c *cli) reload(ctx context.Context) error {
 	}
 	var nobody time.Time // since when
 	for {
-		now, err := c.proc(ctx) // while the master starts itself anew, nobody answers
+		now, err := c.settled(ctx)
 		if !errors.Is(err, errNobody) {
 			nobody = time.Time{}
 		}
