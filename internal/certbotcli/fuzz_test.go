@@ -18,6 +18,8 @@ func FuzzParse(f *testing.F) {
 		f.Add(strings.Join(strings.Fields(c.args), "\x00"), strings.Join(c.ini, "\n"), true)
 	}
 	f.Add("certonly\x00--edge\x00--ip-address\x00::1\x00--key-mode\x00640\x00--lock-timeout\x002m", "", false)
+	f.Add("certonly\x00-a\x00certbot-external:external\x00--haproxy-update\x00runtime\x00--haproxy-bundle\x00--external-ch=a,,b\x00--external-challenges\x00c\x00--heroku-token\x00env:T",
+		"certbot-external:external-handler = \"x\" # y\nexternal-challenges = [a, b]\nhaproxy-bundle\nheroku-token: secret\n", false)
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, line, content string, asCertbot bool) {
 		if strings.Contains(line, "/") { // files of this machine say nothing
