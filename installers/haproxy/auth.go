@@ -76,16 +76,21 @@ func (a *Authenticator) Present(ctx context.Context, batch []edge.Answer) error 
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, one := range batch {
-		a.given[one.Token] = one.KeyAuth
-	}
-	switch a.a.Mode {
-	case mapMode:
+	if a.a.Mode == mapMode {
 		return a.fill(ctx, batch)
-	case helperMode:
+	}
+	a.give(batch)
+	if a.a.Mode == helperMode {
 		return a.listen()
 	}
 	return nil
+}
+
+// give notes what is going to be answered, and to be taken back.
+func (a *Authenticator) give(batch []edge.Answer) {
+	for _, one := range batch {
+		a.given[one.Token] = one.KeyAuth
+	}
 }
 
 // Ready implements target.Authenticator: HAProxy is asked, as the CA is going to.
@@ -163,6 +168,7 @@ func (a *Authenticator) fill(ctx context.Context, batch []edge.Answer) error {
 		}
 		return err
 	}
+	a.give(batch)
 	for _, e := range left {
 		token, challenge := strings.CutPrefix(e.key, edge.HTTP01Prefix)
 		_, waits := a.given[token]

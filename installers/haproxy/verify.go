@@ -16,7 +16,7 @@ import (
 
 const (
 	askTimeout = 3 * time.Second
-	askFor     = 5 * time.Second // how long an answer may take to be seen
+	askFor     = 2 * time.Second // how long an answer may take to be seen
 	maxBody    = 4 << 10
 )
 
@@ -134,12 +134,17 @@ func (a *Authenticator) advice(w *world, one edge.Answer) string {
 		if v, ok := w.env[a.a.Variable]; !ok {
 			says = fmt.Sprintf("write into the section global:\n    setenv %s %s\n", a.a.Variable, thumb)
 		} else if v != thumb {
-			says = fmt.Sprintf("%s is %.64q in haproxy.cfg, and the account has another thumbprint; write into the section global:\n    setenv %[1]s %s\n", a.a.Variable, v, thumb)
+			says = fmt.Sprintf("%s is %.64q in haproxy.cfg, and the account has another thumbprint; write into the section global:\n    setenv %[1]s %[3]s\n", a.a.Variable, v, thumb)
 		}
 		return says + in + fmt.Sprintf(`    http-request return status 200 content-type text/plain lf-string "%%[path,field(-1,/)].${%s}" if { path_beg %s }`, a.a.Variable, edge.HTTP01Prefix)
 	case helperMode:
-		return in + fmt.Sprintf("    acl is_certbot path_beg -i %s\n    use_backend certbot if is_certbot\nand as a section of its own:\nbackend certbot\n    mode http\n    server certbot 127.0.0.1:%d",
-			strings.TrimSuffix(edge.HTTP01Prefix, "/"), a.a.Port)
+		return fmt.Sprintf(`write into the frontend of port 80 in haproxy.cfg, add "unless is_certbot" to its redirects and other http-request rules, and reload HAProxy:
+    acl is_certbot path_beg -i %s
+    use_backend certbot if is_certbot
+and as a section of its own:
+backend certbot
+    mode http
+    server certbot 127.0.0.1:%d`, strings.TrimSuffix(edge.HTTP01Prefix, "/"), a.a.Port)
 	}
 	if slices.Contains(w.maps, a.a.Map) {
 		return "the map is used in haproxy.cfg: has HAProxy been reloaded since, and do other rules or redirects come first?"
