@@ -214,7 +214,7 @@ func (a *Authenticator) Ready(ctx context.Context, batch []edge.Answer) error {
 		}
 		p := selfcheck.Patience{Tries: 15, Pause: 4 * time.Second, Hint: a.hint(app, len(apps[app]))}
 		if preboot {
-			p.Tries = 75 // the old dynos go on answering for three minutes
+			p.Tries = int(prebootTime / p.Pause)
 		}
 		switch {
 		case a.o.SelfCheck:

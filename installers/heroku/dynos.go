@@ -12,7 +12,9 @@ import (
 const (
 	startPolls  = 60 // looks at dynos that are starting
 	startPause  = 5 * time.Second
-	prebootTime = 4 * time.Minute // after which the old dynos are gone: three, and some
+	// prebootTime is how long the old dynos answer at most when the new ones are up: two
+	// minutes and the app's boot timeout, which is a minute, and three at most.
+	prebootTime = 6 * time.Minute
 )
 
 // started waits until all web dynos of an app run its newest release. Preboot says that

@@ -190,21 +190,11 @@ func tagValue(lineage string) string {
 	return value[:min(len(value), 256)]
 }
 
-// instead says why a certificate cannot take the place of another under its ARN, "" where
-// it can: ACM keeps the kind of the key, and what it may be used for must not get less.
-func instead(was, is *x509.Certificate) string {
-	if kind(was) != kind(is) {
-		return fmt.Sprintf("it has a key of another kind (%s, was %s)", kind(is), kind(was))
-	}
-	if was.KeyUsage&^is.KeyUsage != 0 {
-		return "its key may be used for less"
-	}
-	for _, use := range was.ExtKeyUsage {
-		if !slices.Contains(is.ExtKeyUsage, use) {
-			return "its key may be used for less (extended key usage)"
-		}
-	}
-	return ""
+// fits reports whether a certificate can take the place of another under its ARN: ACM
+// keeps the kind of the key, and what it may be used for must not get less.
+func fits(was, is *x509.Certificate) bool {
+	less := slices.ContainsFunc(was.ExtKeyUsage, func(use x509.ExtKeyUsage) bool { return !slices.Contains(is.ExtKeyUsage, use) })
+	return kind(was) == kind(is) && was.KeyUsage&^is.KeyUsage == 0 && !less
 }
 
 // kind is the kind of a key, as ACM tells them apart.

@@ -22,8 +22,8 @@ func (t *Target) find(ctx context.Context, d *distribution, m *delivery.Material
 		if err != nil {
 			return nil, err
 		}
-		if why := instead(has.leaf, leaf); why != "" && !has.leaf.Equal(leaf) {
-			return nil, fmt.Errorf("the certificate cannot take the place of %s in ACM: %s; leave certificate_arn out, a new one is made then", t.o.ARN, why)
+		if was, is := kind(has.leaf), kind(leaf); was != is { // the rest is for ACM to say
+			return nil, fmt.Errorf("the certificate cannot take the place of %s in ACM: it has a key of another kind (%s, was %s); leave certificate_arn out, a new one is made then", t.o.ARN, is, was)
 		}
 		return has, nil
 	}
@@ -62,7 +62,7 @@ func (t *Target) candidate(ctx context.Context, arn string, leaf *x509.Certifica
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case instead(has.leaf, leaf) != "" && !has.leaf.Equal(leaf):
+	case !fits(has.leaf, leaf):
 		return nil, nil
 	case exactly && !slices.Equal(nameSet(has.leaf.DNSNames), nameSet(leaf.DNSNames)):
 		return nil, nil
