@@ -2,11 +2,9 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,6 +13,7 @@ import (
 	"edge/installers"
 	"edge/installers/delivery"
 	"edge/installers/pemfile"
+	"edge/installers/process"
 	"edge/internal/durable"
 )
 
@@ -152,18 +151,8 @@ func ownerOf(pid string) (durable.Owner, error) {
 	if err != nil {
 		return durable.Owner{}, fmt.Errorf("it says that its process is %.20q", pid)
 	}
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n))
-	if err != nil {
-		return durable.Owner{}, fmt.Errorf("its process %d: %w; is it on another machine?", n, err)
-	}
-	for l := range strings.Lines(string(raw)) {
-		ids, ok := strings.CutPrefix(l, "Gid:") // real, effective, saved, of files
-		if words := strings.Fields(ids); ok && len(words) == 4 {
-			gid, err := strconv.Atoi(words[1])
-			return durable.Owner{UID: -1, GID: gid}, err
-		}
-	}
-	return durable.Owner{}, errors.New("the group of its process cannot be found out")
+	gid, err := process.Group(int(n))
+	return durable.Owner{UID: -1, GID: gid}, err
 }
 
 // Name implements installers.Server.

@@ -10,6 +10,7 @@ import (
 	"edge/installers/hitch"
 	"edge/installers/icecast"
 	"edge/installers/kubernetes"
+	"edge/installers/mariadb"
 	"edge/installers/postgresql"
 	"edge/installers/proxmox"
 	"edge/installers/redis"
@@ -29,6 +30,7 @@ func All() []target.Kind {
 		hitch.Kind(),
 		icecast.Kind(),
 		kubernetes.Kind(),
+		mariadb.Kind(),
 		postgresql.Kind(),
 		proxmox.Kind(),
 		redis.Kind(),
