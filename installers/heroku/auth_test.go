@@ -170,7 +170,7 @@ func TestPreboot(t *testing.T) {
 	b.o.SelfCheck = false
 	waited := time.Duration(0)
 	b.env.Wait = func(_ context.Context, d time.Duration) error { waited += d; return nil }
-	if err := b.authenticator().Ready(t.Context(), batch("tokOne")); err != nil || waited < 3*time.Minute {
+	if err := b.authenticator().Ready(t.Context(), batch("tokOne")); err != nil || waited < 5*time.Minute {
 		t.Errorf("%v after %v", err, waited)
 	}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	startPolls  = 60 // looks at dynos that are starting
-	startPause  = 5 * time.Second
+	startPolls = 60 // looks at dynos that are starting
+	startPause = 5 * time.Second
 	// prebootTime is how long the old dynos answer at most when the new ones are up: two
 	// minutes and the app's boot timeout, which is a minute, and three at most.
 	prebootTime = 6 * time.Minute

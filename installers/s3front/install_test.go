@@ -195,6 +195,10 @@ func TestAnotherKind(t *testing.T) {
 			t.Errorf("%d: %d certificates, %d updates", n, len(b.certs), b.updates)
 		}
 	}
+	b.o.ARN = b.store("site", "a.example.test")
+	if _, err := b.target().Put(t.Context(), b.keyed(p256), nil); !is(err, "ValidationException") { // ACM's own words
+		t.Error(err)
+	}
 	b.o.ARN = b.viewerARN()
 	if _, err := b.target().Put(t.Context(), b.keyed(p256, server), nil); err == nil || !strings.Contains(err.Error(), "another kind") {
 		t.Error(err)
