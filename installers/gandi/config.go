@@ -34,6 +34,7 @@ func Kind() target.Kind {
 			{Name: "api_key", Type: target.Secret, Installs: true, Must: true, Doc: "key of the old interface, 24 letters and digits",
 				Env: []string{"GANDI_API_KEY"}, Old: []string{"letsencrypt-gandi:gandi-shs-api-key"}},
 			{Name: "xmlrpc", Type: target.Text, Installs: true, Default: "https://rpc.gandi.net/xmlrpc/", Doc: "the old interface"},
+			{Name: "verify", Type: target.List, Installs: true, Doc: "where the certificate has to be shown, HOST:PORT or HOST:PORT/PROTOCOL, as verify of a delivery"},
 			{Name: "timeout", Type: target.Duration, Default: "30s", Doc: "how long one request may take"},
 		},
 		Authenticator: func(_ context.Context, v target.Values, env *target.Env) (target.Authenticator, error) {
@@ -58,7 +59,11 @@ func Kind() target.Kind {
 			if err != nil {
 				return nil, err
 			}
-			return newHosting(HostingOptions{Key: key, URL: v.Text("xmlrpc"), Timeout: v.Duration("timeout")}, env.API)
+			h, err := newHosting(HostingOptions{Key: key, URL: v.Text("xmlrpc"), Timeout: v.Duration("timeout")}, env.API)
+			if err != nil {
+				return nil, err
+			}
+			return delivery.ShownAt(h, v.List("verify"))
 		},
 	}
 }

@@ -37,6 +37,7 @@ func Kind() target.Kind {
 			{Name: "ca", Type: target.Path, Doc: "file with the roots of the API server, PEM; in a pod, the cluster's are the default"},
 			{Name: "fingerprint", Type: target.Text, Doc: "SHA-256 of the API server's certificate, in place of roots"},
 			{Name: "take_over", Type: target.Bool, Default: "false", Doc: "also change a secret that another controller keeps, or one of another type"},
+			{Name: "verify", Type: target.List, Installs: true, Doc: "where the certificate has to be shown, HOST:PORT or HOST:PORT/PROTOCOL, as verify of a delivery"},
 			{Name: "timeout", Type: target.Duration, Default: "30s", Doc: "how long one request may take"},
 		},
 		Target: func(_ context.Context, v target.Values, env *target.Env) (delivery.Target, error) {
@@ -44,7 +45,11 @@ func Kind() target.Kind {
 			if err != nil {
 				return nil, err
 			}
-			return newTarget(o, env.API)
+			t, err := newTarget(o, env.API)
+			if err != nil {
+				return nil, err
+			}
+			return delivery.ShownAt(t, v.List("verify"))
 		},
 	}
 }

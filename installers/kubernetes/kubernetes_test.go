@@ -51,10 +51,11 @@ func TestTarget(t *testing.T) {
 		f := newFake(t)
 		return &targettest.Rig{
 			Target: func(ctx context.Context, env *target.Env) (delivery.Target, error) {
-				return Kind().Target(ctx, values(t, f.said(env.Name+"-tls")), env)
+				said := f.said(env.Name + "-tls")
+				said["verify"] = []string{f.At.Addr}
+				return Kind().Target(ctx, values(t, said), env)
 			},
 			At:       []installers.Endpoint{f.At},
-			Item:     func(it *delivery.Item) { it.Verify = []installers.Endpoint{f.At} },
 			Snapshot: f.snapshot, Secrets: []string{token}, Fault: f.Fault,
 		}
 	})

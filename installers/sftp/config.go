@@ -41,6 +41,7 @@ func Kind() target.Kind {
 			{Name: "mode", Type: target.Text, Installs: true, Default: "0600", Doc: "mode of files with the key; others get 0644"},
 			{Name: "command", Type: target.Text, Installs: true, Doc: "line for the shell there, which has the server take the files"},
 			{Name: "command_timeout", Type: target.Duration, Installs: true, Default: "2m", Doc: "how long that may take"},
+			{Name: "verify", Type: target.List, Installs: true, Doc: "where the certificate has to be shown, HOST:PORT or HOST:PORT/PROTOCOL, as verify of a delivery"},
 		},
 		Target: func(_ context.Context, v target.Values, env *target.Env) (delivery.Target, error) {
 			o := FileOptions{
@@ -60,7 +61,11 @@ func Kind() target.Kind {
 			if o.Options, err = options(v, env); err != nil {
 				return nil, err
 			}
-			return New(o)
+			t, err := New(o)
+			if err != nil {
+				return nil, err
+			}
+			return delivery.ShownAt(t, v.List("verify"))
 		},
 		Authenticator: func(_ context.Context, v target.Values, env *target.Env) (target.Authenticator, error) {
 			o, err := options(v, env)

@@ -185,11 +185,11 @@ func newRig(t *testing.T) *targettest.Rig {
 	return &targettest.Rig{
 		Target: func(ctx context.Context, env *target.Env) (delivery.Target, error) {
 			return Kind().Target(ctx, values(t, ssh.said(map[string][]string{
-				"fullchain_path": {filepath.Join(s.dir, env.Name+".pem")}, "key_path": {filepath.Join(s.dir, env.Name+".key")}, "command": {s.command()},
+				"fullchain_path": {filepath.Join(s.dir, env.Name+".pem")}, "key_path": {filepath.Join(s.dir, env.Name+".key")}, "command": {s.command()}, "verify": {s.addr},
 			}), false), env)
 		},
 		At:       []installers.Endpoint{at},
-		Item:     func(it *delivery.Item) { it.Verify, it.Within = []installers.Endpoint{at}, time.Second },
+		Item:     func(it *delivery.Item) { it.Within = time.Second },
 		Snapshot: s.snapshot,
 		Secrets:  []string{strings.Split(read(t, ssh.key), "\n")[2]},
 		Stop:     func(*testing.T) { s.stop() }, Start: func(*testing.T) { s.start() },
