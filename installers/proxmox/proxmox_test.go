@@ -78,8 +78,8 @@ func TestTarget(t *testing.T) {
 		"pvenode": func(t *testing.T) *targettest.Rig { return newFake(t, VE).localRig() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name == "ticket" && os.Getenv("EDGE_SOAK") == "" {
-				return // only the login is another, which TestRefused tries
+			if (name == "ticket" || name == "backup") && os.Getenv("EDGE_SOAK") == "" {
+				return // what is different there is tried by TestRefused and TestBackup
 			}
 			t.Parallel()
 			targettest.Run(t, start)

@@ -226,6 +226,34 @@ func TestFirstUndoneAndQuiet(t *testing.T) {
 	}
 }
 
+// A backup server has its own certificate in the same file: it is put back in any case,
+// and a renewal gives back what edge delivered before.
+func TestBackup(t *testing.T) {
+	f := newFake(t, Backup)
+	state, a, b := t.TempDir(), material(t), material(t)
+	put := func(m *delivery.Material) delivery.Change {
+		tg, err := f.make(t, state, f.said())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := tg.Put(t.Context(), m, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if err := put(a).Undo(t.Context()); err != nil || f.snapshot(t) != "" {
+		t.Errorf("not its own: %v", err)
+	}
+	if err := put(a).Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := f.snapshot(t)
+	if err := put(b).Undo(t.Context()); err != nil || f.snapshot(t) != before {
+		t.Errorf("not the one before: %v", err)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	f := newFake(t, VE)
 	for _, c := range []struct {
