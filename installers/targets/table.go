@@ -12,6 +12,7 @@ import (
 	"edge/installers/kubernetes"
 	"edge/installers/mariadb"
 	"edge/installers/postgresql"
+	"edge/installers/pritunl"
 	"edge/installers/proxmox"
 	"edge/installers/redis"
 	"edge/installers/s3front"
@@ -32,6 +33,7 @@ func All() []target.Kind {
 		kubernetes.Kind(),
 		mariadb.Kind(),
 		postgresql.Kind(),
+		pritunl.Kind(),
 		proxmox.Kind(),
 		redis.Kind(),
 		s3front.Kind(),
