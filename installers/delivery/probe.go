@@ -16,7 +16,9 @@ import (
 )
 
 const (
-	probeStep = 100 * time.Millisecond // between two looks at one server
+	// probeStep is between two looks at one server, more and more up to longestStep.
+	probeStep   = 100 * time.Millisecond
+	longestStep = 5 * time.Second
 	// maxProbed bounds the names that are asked for at an endpoint.
 	maxProbed = 50
 )
@@ -100,8 +102,7 @@ func sum(c *x509.Certificate) string {
 func await(ctx context.Context, list []installers.Endpoint, want *x509.Certificate, limit time.Duration) error {
 	over := time.NewTimer(limit)
 	defer over.Stop()
-	tick := time.NewTicker(probeStep)
-	defer tick.Stop()
+	pause := probeStep
 	for {
 		var why string
 		for len(list) > 0 && why == "" {
@@ -117,7 +118,8 @@ func await(ctx context.Context, list []installers.Endpoint, want *x509.Certifica
 			return fmt.Errorf("%w: %s", context.Cause(ctx), why)
 		case <-over.C:
 			return fmt.Errorf("after %s, %s", limit, why)
-		case <-tick.C:
+		case <-time.After(pause):
+			pause = min(pause*5/4, longestStep) // some servers take many minutes
 		}
 	}
 }

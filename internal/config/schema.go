@@ -186,9 +186,6 @@ var later = map[string]string{
 	"routes": "routes", "static": "static files",
 	"auth": "authentication", "pools": "upstream pools", "compress": "compression", "rate_limit": "rate limits",
 	"tracing": "tracing", "health": "health checks",
-	"haproxy": "delivery to HAProxy", "hitch": "delivery to hitch", "icecast": "delivery to Icecast", "postfix": "delivery to Postfix",
-	"exim": "delivery to Exim", "dovecot": "delivery to Dovecot", "proxmox": "delivery to Proxmox", "pritunl": "delivery to Pritunl",
-	"plesk": "delivery to Plesk", "heroku": "delivery to Heroku", "cloudfront": "delivery to CloudFront", "gandi": "delivery to Gandi",
 }
 
 // Schema returns the JSON Schema (2020-12) of the configuration.
