@@ -76,7 +76,8 @@ type Options struct {
 	Owner, Group   string // names; empty: see the settings
 	Restart        string // now, never, HH:MM-HH:MM
 	Command        []string
-	Settings       string // as in delivery.Target
+	Settings       string        // as in delivery.Target
+	Settle         time.Duration // from when Icecast listens until it is connected to; zero: half a second
 	Run            func(ctx context.Context, argv []string) (output string, err error)
 	Now            func() time.Time
 }

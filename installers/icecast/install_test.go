@@ -34,6 +34,7 @@ func (s *server) restart(t *testing.T) {
 
 // With restart: never, all is put where it has to be, and people restart Icecast.
 func TestNever(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.said["restart"] = []string{"never"}
 	b := targettest.NewBench(t, rig(s))
@@ -57,6 +58,7 @@ func TestNever(t *testing.T) {
 
 // With a time of the day, nothing happens before, and all of it then.
 func TestWindow(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.said["restart"] = []string{"04:00-05:00"}
 	b := targettest.NewBench(t, rig(s))
@@ -83,6 +85,7 @@ func TestWindow(t *testing.T) {
 
 // Only a new leaf is a reason for a restart.
 func TestSameLeaf(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	b := targettest.NewBench(t, rig(s))
 	m := b.Material("one", name)
@@ -101,6 +104,7 @@ func TestSameLeaf(t *testing.T) {
 
 // Icecast that cannot read the file starts, and speaks plain HTTP: that is no success.
 func TestUnreadableForIcecast(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.said["owner"], s.said["group"] = []string{"root"}, []string{"root"}
 	b := targettest.NewBench(t, rig(s))
@@ -117,6 +121,7 @@ func TestUnreadableForIcecast(t *testing.T) {
 
 // The file belongs to Icecast's user, and keeps what people gave it.
 func TestOwner(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	b := targettest.NewBench(t, rig(s))
 	is(t, b.Apply(b.Material("one", name)), delivery.InSync)

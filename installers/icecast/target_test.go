@@ -152,6 +152,12 @@ func (s *server) stop(t *testing.T) { s.control(t, "stop") }
 func (s *server) start(t *testing.T) {
 	t.Helper()
 	s.control(t, "start")
+	_, port, _ := net.SplitHostPort(s.plain)
+	n, _ := strconv.Atoi(port)
+	for deadline := time.Now().Add(10 * time.Second); !listening([]int{n}) && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	time.Sleep(soon) // see settle
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		resp, err := http.Get("http://" + s.plain + "/")
 		if err == nil {
@@ -170,12 +176,19 @@ func (s *server) target(ctx context.Context, env *target.Env) (delivery.Target, 
 	if len(problems) > 0 {
 		return nil, &problems[0]
 	}
-	env.Within = 4 * time.Second
+	env.Within = 2 * time.Second
 	if s.now != nil {
 		env.Now = s.now
 	}
-	return kind.Target(ctx, v, env)
+	tg, err := kind.Target(ctx, v, env)
+	if err == nil {
+		tg.(*delivery.Local).Planner.(*Icecast).o.Settle = soon
+	}
+	return tg, err
 }
+
+// soon is long enough for a machine that does little else.
+const soon = settled / 2
 
 // snapshot is the configuration and the bundle, but for times.
 func (s *server) snapshot(t *testing.T) string {
