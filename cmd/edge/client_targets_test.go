@@ -216,10 +216,10 @@ func TestPluginsListTargets(t *testing.T) {
 		return list
 	}
 	for line, want := range map[string]string{
-		"plugins -o json":                               "toy --toy-dir: toy needs it; its folder, toybox , toyproof it did not answer",
-		"plugins -o json --installers":                  "toy --toy-dir: toy needs it; its folder, toybox ",
-		"plugins -o json --authenticators":              "toy --toy-dir: toy needs it; its folder, toyproof it did not answer",
-		"plugins -o json --authenticators --installers": "toy --toy-dir: toy needs it; its folder, toybox , toyproof it did not answer",
+		"plugins -o json":                               "toy no toy here, toybox , toyproof it did not answer",
+		"plugins -o json --installers":                  "toy no toy here, toybox ",
+		"plugins -o json --authenticators":              "toy no toy here, toyproof it did not answer",
+		"plugins -o json --authenticators --installers": "toy no toy here, toybox , toyproof it did not answer",
 	} {
 		if got := strings.Join(names(line), ", "); got != want {
 			t.Errorf("%s: %s, want %s", line, got, want)

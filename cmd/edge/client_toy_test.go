@@ -34,6 +34,9 @@ func toyKinds() []target.Kind {
 				{Name: "addr", Must: true, Installs: true, Doc: "where it serves"},
 				{Name: "web", Type: target.Path, Must: true, Proves: true, Doc: "folder of answers"}},
 			Found: func(_ context.Context, v target.Values, _ *target.Env) (string, error) {
+				if v.Text("dir") == "" {
+					return "", errors.New("no toy here")
+				}
 				return "toy in " + v.Text("dir"), nil
 			},
 			Target: func(_ context.Context, v target.Values, env *target.Env) (delivery.Target, error) {
