@@ -162,6 +162,20 @@ func TestTargetService(t *testing.T) {
 			}
 		}
 	}
+	// Files that are no lineage.
+	live := w.path("config", "live", "one.example.test")
+	files := "install -n -i toybox --toybox-dir ROOT/box --toybox-token file:token -d one.example.test --key-path " + live + "/privkey.pem --cert-path " + live + "/cert.pem"
+	if err := os.Remove(w.path("box", "one.example.test")); err != nil {
+		t.Fatal(err)
+	}
+	w.wants(w.toyed(files+" --fullchain-path "+live+"/fullchain.pem --plan"), "another certificate is in the box", "put it into "+w.path("box"))
+	w.toyed(files + " --fullchain-path " + live + "/fullchain.pem")
+	if raw, err := os.ReadFile(w.path("box", "one.example.test")); err != nil || string(raw) != string(cert) {
+		t.Errorf("in the box is not what was named: %v", err)
+	}
+	w.wants(w.refused(files+" --chain-path /nosuch", 1), "/nosuch: no such file")
+	w.wants(w.refused("install -n -i toybox --toybox-dir ROOT/box --toybox-token file:token -d other.example.test --key-path "+live+"/privkey.pem --cert-path "+live+"/fullchain.pem", 1),
+		"it is not for other.example.test but for one.example.test")
 	w.toyed("reconfigure -n --cert-name one.example.test -i toy TOY")
 	if conf := w.tree.conf("one.example.test.conf"); !strings.Contains(conf, "installer = toy\n") || !strings.Contains(conf, "toy_dir = ") || strings.Contains(conf, "toybox") {
 		t.Errorf("after it was reconfigured:\n%s", conf)
@@ -189,6 +203,21 @@ func TestTargetKilled(t *testing.T) {
 	w.toyed("rollback -n -i toy TOY")
 	if got := w.shows("one.example.test"); got != "" {
 		t.Errorf("after the rollback it shows %q", got)
+	}
+
+	// A renewal, of which only the renewal file knows where it goes.
+	w.write("toy/kill", "", 0o644)
+	w.refused("certonly -n --webroot -w ROOT/web -i toy TOY -d two.example.test", -1)
+	if err := os.Remove(w.path("toy", "kill")); err != nil {
+		t.Fatal(err)
+	}
+	said := w.toyed("renew")
+	w.wants(said, "a run that did not end had changed ")
+	if strings.Contains(said, "not known") {
+		t.Errorf("the toy was there to be told:\n%s", said)
+	}
+	if got := w.shows("two.example.test"); got != "two.example.test" {
+		t.Errorf("shows %q", got)
 	}
 }
 

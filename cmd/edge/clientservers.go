@@ -152,7 +152,12 @@ func (w *webServers) recover(ctx context.Context, o *certbotcli.Options, now ins
 		}
 		return err
 	}
-	done, err := w.runner.Recover(ctx, func(name string) installers.Server { return w.find(ctx, o, cmp.Or(name, now.Name())) })
+	done, err := w.runner.Recover(ctx, func(name string) installers.Server {
+		if name = cmp.Or(name, now.Name()); name == now.Name() && w.kind(name) != nil {
+			return now // by what its lineage says, which the options of the run may not
+		}
+		return w.find(ctx, o, name)
+	})
 	for _, r := range done {
 		says := fmt.Sprintf("a run that did not end had changed %s: that is taken back", strings.Join(r.Paths, ", "))
 		if r.Err != nil {
