@@ -1,6 +1,7 @@
 package icecast
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -28,6 +29,7 @@ type server struct {
 	plain, tls string // addresses
 	said       map[string][]string
 	now        func() time.Time // nil: time.Now
+	within     time.Duration    // zero: 2 seconds
 }
 
 // control starts and stops it, as a service manager would: it does not wait for anything but
@@ -176,7 +178,7 @@ func (s *server) target(ctx context.Context, env *target.Env) (delivery.Target, 
 	if len(problems) > 0 {
 		return nil, &problems[0]
 	}
-	env.Within = 2 * time.Second
+	env.Within = cmp.Or(s.within, 2*time.Second)
 	if s.now != nil {
 		env.Now = s.now
 	}

@@ -234,7 +234,7 @@ func TestUnixSocket(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for name, o := range map[string]Options{
-		"no address": {}, "no port": {Addresses: []string{"localhost"}}, "relative": {Addresses: []string{"unix:x"}},
+		"no address": {}, "no port": {Addresses: []string{"localhost"}}, "relative": {Addresses: []string{"unix:x"}}, "relative secret": {Addresses: []string{"a:1"}, Secrets: []string{"x"}},
 		"secrets": {Addresses: []string{"a:1", "b:1", "c:1"}, Secrets: []string{"/x", "/y"}}, "listen": {Addresses: []string{"a:1"}, Listen: []string{"a"}},
 	} {
 		if _, err := New(o); err == nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -101,6 +102,11 @@ func New(o Options) (*Authenticator, error) {
 			return nil, fmt.Errorf("varnish: %d addresses and %d secret files; name one file for all, or one for each", len(o.Addresses), len(o.Secrets))
 		}
 		a.nodes = append(a.nodes, n)
+	}
+	for _, path := range o.Secrets {
+		if !filepath.IsAbs(path) {
+			return nil, fmt.Errorf("varnish: secret_file %q is not absolute", clip(path))
+		}
 	}
 	for _, addr := range o.Listen {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
