@@ -158,7 +158,12 @@ func (t *Target) Put(ctx context.Context, m *delivery.Material, _ json.RawMessag
 	if !renamed {
 		return delivery.Change{}, err
 	}
-	if berr := t.takeBack(context.WithoutCancel(ctx), list); berr != nil {
+	berr := t.takeBack(context.WithoutCancel(ctx), list)
+	var command *commandError
+	switch {
+	case errors.As(berr, &command):
+		err = fmt.Errorf("%w; what was there before is back, and the command fails with that as well", err)
+	case berr != nil:
 		err = fmt.Errorf("%w; and what was there before is not back: %w", err, berr)
 	}
 	return delivery.Change{}, err

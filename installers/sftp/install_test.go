@@ -117,7 +117,7 @@ func TestCommand(t *testing.T) {
 	write(t, at, "old", 0o600)
 	o := FileOptions{Options: s.options(), Paths: map[Part]string{Bundle: at}, Command: "head -1 " + at + " >> " + note + "; echo first; echo 'no such service' >&2; exit 5"}
 	_, err := newTarget(t, o).Put(t.Context(), material(t), nil)
-	if err == nil || !strings.Contains(err.Error(), "status 5") || !strings.Contains(err.Error(), ": no such service") {
+	if err == nil || !strings.Contains(err.Error(), "status 5") || !strings.Contains(err.Error(), ": no such service; what was there before is back") {
 		t.Errorf("%v", err)
 	}
 	if got := read(t, note); got != "-----BEGIN CERTIFICATE-----\nold" || read(t, at) != "old" {

@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -150,6 +151,12 @@ func (r *remote) remove(which, at string) error {
 	return nil
 }
 
+// commandError is that the command failed: what was to be changed was.
+type commandError struct{ err error }
+
+func (e *commandError) Error() string { return e.err.Error() }
+func (e *commandError) Unwrap() error { return e.err }
+
 // run runs a command line in the shell there.
 func (r *remote) run(line string) error {
 	if err := r.m.o.Before(stepCommand, line); err != nil {
@@ -160,10 +167,10 @@ func (r *remote) run(line string) error {
 		return fmt.Errorf("command: %w", err)
 	}
 	defer s.Close() // it has ended, or never will
-	var out bounded
-	s.Stdout, s.Stderr = &out, &out
+	var out, errs bounded
+	s.Stdout, s.Stderr = &out, &errs
 	if err := s.Run(line); err != nil {
-		return fmt.Errorf("command %s: %w%s", line, err, r.m.said(out.text))
+		return &commandError{fmt.Errorf("command %s: %w%s", line, err, cmp.Or(r.m.said(errs.text), r.m.said(out.text)))}
 	}
 	return r.m.o.Before(stepCommand, line)
 }
