@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -38,7 +39,12 @@ type machine struct {
 	hosts hostKeys
 }
 
-var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.:_-]*[A-Za-z0-9])?$`)
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
 
 func newMachine(o Options) (*machine, error) {
 	bad := func(format string, args ...any) (*machine, error) {
@@ -46,7 +52,7 @@ func newMachine(o Options) (*machine, error) {
 	}
 	o.Port, o.Timeout = cmp.Or(o.Port, 22), cmp.Or(o.Timeout, 30*time.Second)
 	switch {
-	case !hostName.MatchString(o.Host):
+	case !hostName.MatchString(o.Host) && !isAddress(o.Host):
 		return bad("%q is no name or address of a machine", o.Host)
 	case o.User == "" || strings.ContainsFunc(o.User, control):
 		return bad("user: %q", o.User)

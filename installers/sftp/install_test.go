@@ -204,8 +204,12 @@ func TestNoSFTP(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	good := FileOptions{Options: Options{Host: "h.test", User: "u", Password: "p", HostKey: "SHA256:" + strings.Repeat("A", 43)}, Mode: 0o600, Paths: map[Part]string{Key: "/k", Cert: "/c"}}
-	if _, err := New(good); err != nil {
-		t.Fatal(err)
+	for _, host := range []string{"h.test", "192.0.2.1", "::1", "2001:db8::", "fe80::1%eth0"} {
+		o := good
+		o.Host = host
+		if _, err := New(o); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
 	}
 	for name, spoil := range map[string]func(o *FileOptions){
 		"host":     func(o *FileOptions) { o.Host = "-oProxyCommand=x" },
