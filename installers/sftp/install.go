@@ -215,7 +215,10 @@ func (t *Target) do(ctx context.Context, change func(r *remote) error) error {
 func (r *remote) write(list []*wanted) (renamed bool, err error) {
 	var staged []*wanted
 	for _, w := range list {
-		if w.done() {
+		if w.done() { // but an undo that was killed may have left the old key
+			if err = r.remove(temp(w.at), w.at); err != nil {
+				break
+			}
 			continue
 		}
 		if err = r.stage(w.at, &w.file, w.old); err != nil {

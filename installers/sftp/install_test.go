@@ -85,6 +85,14 @@ func TestFiles(t *testing.T) {
 	if why, err := tg.Look(t.Context(), m, nil); err != nil || len(why) > 0 {
 		t.Errorf("%v %v", why, err)
 	}
+	// Nothing is to be written, and what was left goes all the same.
+	write(t, temp(at("key")), "an old key", 0o600)
+	if _, err := tg.Put(t.Context(), m, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(temp(at("key"))); err == nil {
+		t.Error("an old key was left")
+	}
 	// Somebody else writes one of them: the undo leaves it.
 	write(t, at("cert"), "theirs", 0o600)
 	if err := os.Chmod(at("key"), 0o644); err != nil {
