@@ -11,6 +11,7 @@ import (
 	"edge/installers/icecast"
 	"edge/installers/kubernetes"
 	"edge/installers/mariadb"
+	"edge/installers/plesk"
 	"edge/installers/postgresql"
 	"edge/installers/pritunl"
 	"edge/installers/proxmox"
@@ -32,6 +33,7 @@ func All() []target.Kind {
 		icecast.Kind(),
 		kubernetes.Kind(),
 		mariadb.Kind(),
+		plesk.Kind(),
 		postgresql.Kind(),
 		pritunl.Kind(),
 		proxmox.Kind(),
