@@ -2,12 +2,13 @@ package haproxy
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // HAProxy's fingerprints are of SHA-1
+	"crypto/sha1"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,8 +21,10 @@ func (h *HAProxy) Activate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := h.place != nil && !h.recovering
-	if !known {
+	if h.o.Update == byRuntime && h.place == nil {
+		return errors.New("files of HAProxy were put back, and update: runtime allows no reload: reload it, so that it has them in memory")
+	}
+	if h.o.Update != byRuntime && (h.place == nil || h.recovering) {
 		if _, err := w.way(ctx); err == nil || h.place == nil {
 			return w.reload(ctx)
 		}
@@ -69,6 +72,9 @@ func (w *world) runtime(ctx context.Context, at *place, size int) (*cli, error) 
 			return nil, fmt.Errorf("the path %q has characters that the socket does not take", name)
 		}
 	}
+	if slices.ContainsFunc(at.uses, func(u use) bool { return u.stored }) {
+		return nil, fmt.Errorf("%s is in a crt-store, where it has another name", at.path)
+	}
 	if err := c.admin(ctx); err != nil {
 		return nil, err
 	}
@@ -106,7 +112,7 @@ type memory struct {
 }
 
 const (
-	transactionTries = 30
+	transactionTries = 20
 	transactionStep  = 100 * time.Millisecond
 )
 
@@ -201,7 +207,7 @@ func (s *memory) shown(ctx context.Context, name, pem string) error {
 	if err != nil {
 		return err
 	}
-	sum := sha1.Sum(leaf.Raw)
+	sum := sha1.Sum(leaf.Raw) // HAProxy shows no other
 	if got := fingerprint(answer); got != "" && !strings.EqualFold(got, hex.EncodeToString(sum[:])) {
 		return fmt.Errorf("HAProxy says that it took the certificate %s, and has another one (SHA-1 %.40q)", name, got)
 	}

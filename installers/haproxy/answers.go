@@ -14,12 +14,15 @@ type certs struct {
 	transaction string // of an open one, the name; empty: none
 }
 
-var errAnswer = errors.New("HAProxy's answer is not one that is known")
+var (
+	errAnswer = errors.New("HAProxy's answer is not one that is known")
+	errEmpty  = errors.New("it is empty")
+)
 
 // unexpected is an answer that was not the expected one.
 func unexpected(command, answer string) error {
 	if answer == "" {
-		return fmt.Errorf("%s: %w: it is empty", command, errAnswer)
+		return fmt.Errorf("%s: %w: %w", command, errAnswer, errEmpty)
 	}
 	return fmt.Errorf("%s: %w: %.300q", command, errAnswer, answer)
 }

@@ -21,6 +21,7 @@ func lookupIn(m map[string]string) env {
 
 // HAProxy itself is asked what each word is.
 func TestWords(t *testing.T) {
+	t.Parallel()
 	vars := map[string]string{"A": "one two", "B_1": "x", "EMPTY": ""}
 	cases := []string{
 		`plain`, `a\ b`, `a\#b`, `"a b"`, `'a b'`, `"a"'b'c`, `a#comment`, `'a\b'`, `"a\"b"`, `\"`, `\'`, `"'"`, `'"'`, `a\\b`, `\x41b`, `a\tb`, `a\qb`,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -125,7 +124,6 @@ type Options struct {
 	Exec   func(ctx context.Context, p installers.Program) (installers.Said, error)
 	Dial   dialer
 	Getenv func(string) string
-	Log    *slog.Logger
 }
 
 func options(v target.Values, env *target.Env) (Options, error) {
@@ -133,7 +131,7 @@ func options(v target.Values, env *target.Env) (Options, error) {
 		Name: env.Name, Config: v.List("config"), CrtDir: v.Text("crt_dir"), CrtList: v.Text("crt_list"), PEMName: v.Text("pem_name"),
 		Bundle: v.Bool("bundle"), Update: v.Text("update"), Reload: v.List("reload"), StatsSocket: v.Text("stats_socket"),
 		MasterSocket: v.Text("master_socket"), Program: v.Text("program"), Settings: v.String(),
-		Run: env.Run, Exec: env.Exec, Dial: env.Dial, Getenv: env.Getenv, Log: env.Log,
+		Run: env.Run, Exec: env.Exec, Dial: env.Dial, Getenv: env.Getenv,
 	}
 	if !v.IsSet("config") {
 		o.Config = started(o.Program, o.Config)
@@ -220,13 +218,6 @@ func (o *Options) check() error {
 
 // reservedSuffixes are those of files beside a PEM file.
 func reservedSuffixes() []string { return []string{".key", ".issuer", ".ocsp", ".sctl"} }
-
-func (o *Options) log() *slog.Logger {
-	if o.Log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return o.Log
-}
 
 func found(ctx context.Context, v target.Values, env *target.Env) (string, error) {
 	o, err := options(v, env)

@@ -286,6 +286,7 @@ func TestMemory(t *testing.T) {
 // A transaction of ours that was left is given up; one of somebody else is not touched,
 // unless our certificate has got into it.
 func TestTransactions(t *testing.T) {
+	t.Parallel()
 	f := newFake("2.6.12")
 	f.transaction = "/c/old.pem"
 	if err := f.memoryAt("/c/old.pem").put(t.Context(), "NEW\n"); err != nil || f.certs["/c/old.pem"] != "NEW\n" {
@@ -313,10 +314,10 @@ func TestTransactions(t *testing.T) {
 
 func TestReloadAnswers(t *testing.T) {
 	for answer, want := range map[string]string{
-		"Success=1\n--\n[NOTICE] fine": "",
+		"Success=1\n--\n[NOTICE] fine":                                         "",
 		"Success=0\n--\n[ALERT] config : parsing [x.cfg:16] : unknown keyword": "cannot load its configuration and goes on with the old one:\n[ALERT] config",
-		"Permission denied": "not one that is known",
-		"Success=2":         "not one that is known",
+		"Permission denied":                                                    "not one that is known",
+		"Success=2":                                                            "not one that is known",
 	} {
 		f := newFake("2.8.3")
 		f.master = true
@@ -343,6 +344,7 @@ func TestRuntimeCannot(t *testing.T) {
 		{"has not loaded /c/new.pem", "2.6.12", nil, &place{path: "/c/new.pem"}, 100},
 		{"2 processes", "2.4.1", map[string]string{"show info": "Version: 2.4.1\nNbproc: 2"}, at, 100},
 		{"has 16000 bytes, and the socket takes", "2.6.12", nil, at, 16000},
+		{"is in a crt-store", "3.1.0", nil, &place{path: "/c/old.pem", uses: []use{{stored: true}}}, 100},
 		{"characters", "2.6.12", nil, &place{path: "/c/a b.pem"}, 100},
 		{`write "level admin"`, "2.6.12", map[string]string{"abort ssl cert": "Permission denied"}, at, 100},
 		{"not one that is known", "2.6.12", map[string]string{"abort ssl cert": "Unknown command"}, at, 100},

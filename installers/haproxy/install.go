@@ -92,6 +92,9 @@ func (h *HAProxy) Plan(ctx context.Context, m *delivery.Material) (*installers.P
 		p.Warnings = append(p.Warnings, "no address of HAProxy can be asked for the certificate; say with verify: where it is shown")
 	}
 	p.Warnings = append(p.Warnings, besides(at.path)...)
+	if h.created {
+		p.Warnings = append(p.Warnings, first(at)...)
+	}
 	h.place = at
 	return p, nil
 }
@@ -177,22 +180,41 @@ func besides(path string) []string {
 	return list
 }
 
+// first warns of a new file that comes first in its folder: from the next reload on its
+// certificate is that of clients that ask for no name, or an unknown one.
+func first(at *place) []string {
+	for _, u := range at.uses {
+		own := len(u.bind.certs) > 0 && filepath.Clean(u.bind.certs[0].path) == filepath.Dir(at.path)
+		if !own || u.bind.strict || u.list != filepath.Dir(at.path) {
+			continue
+		}
+		entries, err := os.ReadDir(u.list) // in order
+		entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return e.Name()[0] == '.' })
+		if err == nil && len(entries) > 0 && filepath.Base(at.path) < entries[0].Name() {
+			return []string{fmt.Sprintf("%s is the first file of its folder: after the next reload %s shows it to clients that ask for another name or none; name the one for them before the folder (crt FILE crt %s/)",
+				at.path, u.bind.section, u.list)}
+		}
+	}
+	return nil
+}
+
 // how says how the certificate gets into use, or why it cannot.
 func (w *world) how(ctx context.Context, at *place, size int) (string, error) {
 	c, why := w.runtime(ctx, at, size)
 	if c != nil {
 		return "have HAProxy take it by " + c.String(), nil
 	}
+	why = fmt.Errorf("HAProxy's socket cannot be used: %w", why)
+	if w.o.Update == byRuntime {
+		return "", why
+	}
 	way, err := w.way(ctx)
-	switch {
-	case w.o.Update == byRuntime:
-		return "", fmt.Errorf("HAProxy's socket cannot be used: %w", why)
-	case err != nil:
-		return "", errors.Join(fmt.Errorf("HAProxy's socket cannot be used: %w", why), err)
+	if err != nil {
+		return "", errors.Join(why, err)
 	}
 	note := way.says
-	if why != nil && w.o.Update == auto {
-		note += " (not by the socket: " + strings.ReplaceAll(why.Error(), "\n", "; ") + ")"
+	if w.o.Update == auto {
+		note += " (" + strings.ReplaceAll(why.Error(), "\n", "; ") + ")"
 	}
 	return note, nil
 }

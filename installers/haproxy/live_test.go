@@ -171,6 +171,34 @@ func TestNewNameUndone(t *testing.T) {
 	}
 }
 
+// By reloads, connections go on, and one that did not happen is found by a handshake.
+func TestByReload(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, someConf)
+	s.daemon.Start(t)
+	settings := []string{"update", byReload, "master_socket", s.path("master-relay.sock")}
+	m := newMaterial(t, "one", "a.example.test")
+	s.mustPut(m, settings...)
+	alive := s.hold(t)
+	m = newMaterial(t, "one", "a.example.test")
+	s.mustPut(m, settings...)
+	if err := alive(); err != nil {
+		t.Error(err)
+	}
+	before := s.disk("certs") + s.memory()
+	s.master.deaf.Store(true)
+	l := s.target("one", settings...)
+	l.Within = time.Second
+	_, err := l.Put(t.Context(), newMaterial(t, "one", "a.example.test"), nil)
+	wants(t, err, "it ignored the reload")
+	if after := s.disk("certs") + s.memory(); after != before {
+		t.Errorf("not as it was:\n%s\nbefore\n%s", after, before)
+	}
+	s.master.deaf.Store(false)
+	s.shows("a.example.test", m)
+	s.mustPut(newMaterial(t, "one", "a.example.test"), settings...)
+}
+
 // longChain has n certificates with nothing in them but their size.
 func longChain(t *testing.T, n int, name string) edge.Bundle {
 	t.Helper()
@@ -259,6 +287,67 @@ func TestBadConfiguration(t *testing.T) {
 	}
 	s.write("haproxy.cfg", string(good))
 	s.mustPut(newMaterial(t, "one", "a.example.test"))
+}
+
+// What is warned of, and for how long a certificate is another one than it seems.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, someConf)
+	s.write("certs/one.pem", pemOf(t, "old.example.test"))
+	s.write("certs/one.pem.ocsp", "")
+	if err := os.Chmod(s.path("certs/one.pem"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.daemon.Start(t)
+	for name, want := range map[string][]string{"0": {"0.pem is the first file of its folder"}, "two": nil, "one": {"everybody can read the private key", "one.pem.ocsp with the certificate"}} {
+		m := newMaterial(t, name, "a.example.test")
+		h, err := New(must(options(s.values(), s.env(name))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := h.Plan(t.Context(), m)
+		if err != nil || len(p.Warnings) != len(want) {
+			t.Errorf("%s: %v, %q", name, err, p.Warnings)
+			continue
+		}
+		for i := range want {
+			if !strings.Contains(p.Warnings[i], want[i]) {
+				t.Errorf("%s: %q", name, p.Warnings[i])
+			}
+		}
+	}
+}
+
+func must(o Options, err error) Options {
+	if err != nil {
+		panic(err)
+	}
+	return o
+}
+
+// Where a unit of systemd has HAProxy, it reloads it; where it only seems so, not.
+func TestReloadUnit(t *testing.T) {
+	var asked []string
+	o := &Options{Run: func(_ context.Context, argv []string) (string, error) {
+		asked = argv
+		return "42\n", nil
+	}}
+	cgroup := "0::/system.slice/haproxy@blue.service\n"
+	if got := strings.Join(o.reloadUnit(t.Context(), cgroup, 42), " "); got != "systemctl reload haproxy@blue.service" {
+		t.Errorf("%q", got)
+	}
+	if got := o.reloadUnit(t.Context(), cgroup, 43); got != nil || asked[len(asked)-1] != "haproxy@blue.service" {
+		t.Errorf("%q, asked %q", got, asked)
+	}
+	if got := o.reloadUnit(t.Context(), "0::/user.slice\n", 42); got != nil {
+		t.Errorf("%q", got)
+	}
+	w := &world{o: &Options{Reload: []string{"true", "x"}, Run: o.Run, Config: []string{"/x"}}, conf: parse(nil, lookupIn(nil))}
+	if err := w.reload(t.Context()); err != nil || strings.Join(asked, " ") != "true x" {
+		t.Errorf("%v, %q", err, asked)
+	}
+	w.o.Reload = nil
+	wants(t, w.reload(t.Context()), "does not know how to reload HAProxy")
 }
 
 // Somebody else's file for the same names is renewed, with its own mode; the name of the

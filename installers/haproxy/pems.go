@@ -9,10 +9,11 @@ import (
 
 // use is one way in which a bind line comes to a certificate.
 type use struct {
-	bind *bind
-	list string   // folder or crt-list; empty: the file itself is named
-	line *crtLine // of the crt-list, nil where there is none
-	acme bool
+	bind   *bind
+	list   string   // folder or crt-list; empty: the file itself is named
+	line   *crtLine // of the crt-list, nil where there is none
+	stored bool     // by way of a crt-store
+	acme   bool
 }
 
 // loaded is a PEM file that HAProxy loads, or looks for.
@@ -83,7 +84,7 @@ func (w *world) pems() (*pems, error) {
 func (w *world) source(p *pems, b *bind, s source) error {
 	path, u := s.path, use{bind: b, acme: b.acme}
 	if st, ok := w.store[path]; ok {
-		path, u.acme = st.path, u.acme || st.acme
+		path, u.stored, u.acme = st.path, true, u.acme || st.acme
 	}
 	if !filepath.IsAbs(path) {
 		p.odd = append(p.odd, path)
@@ -130,7 +131,7 @@ func (w *world) crtList(p *pems, b *bind, path string) error {
 			p.odd = append(p.odd, file)
 			continue
 		}
-		p.add(file, use{bind: b, list: path, line: line, acme: b.acme || line.acme || is && st.acme})
+		p.add(file, use{bind: b, list: path, line: line, stored: is, acme: b.acme || line.acme || is && st.acme})
 	}
 	return nil
 }

@@ -54,20 +54,25 @@ func (w *world) way(ctx context.Context) (*way, error) {
 
 // systemctl is the argv that reloads HAProxy's unit, nil where it is in none.
 func (w *world) systemctl(ctx context.Context) []string {
-	if _, err := os.Stat(systemdDir); err != nil || w.run == nil || w.o.Run == nil {
+	if _, err := os.Stat(systemdDir); err != nil || w.run == nil {
 		return nil
 	}
 	cgroup, err := readFile(fmt.Sprintf("/proc/%d/cgroup", w.run.PID), maxPEM)
 	if err != nil {
 		return nil
 	}
-	name := unit(string(cgroup))
+	return w.o.reloadUnit(ctx, string(cgroup), w.run.PID)
+}
+
+// reloadUnit is the argv that reloads the unit of a cgroup, nil where the process is not
+// its main one: another service may have started HAProxy.
+func (o *Options) reloadUnit(ctx context.Context, cgroup string, pid int) []string {
+	name := unit(cgroup)
 	if name == "" {
 		return nil
 	}
-	// Another service may have started it.
-	out, err := w.o.Run(ctx, []string{"systemctl", "show", "--property=MainPID", "--value", name})
-	if err != nil || strings.TrimSpace(out) != strconv.Itoa(w.run.PID) {
+	out, err := o.Run(ctx, []string{"systemctl", "show", "--property=MainPID", "--value", name})
+	if err != nil || strings.TrimSpace(out) != strconv.Itoa(pid) {
 		return nil
 	}
 	return []string{"systemctl", "reload", name}
@@ -94,23 +99,36 @@ func (c *cli) proc(ctx context.Context) (processes, error) {
 	return parseProc(answer)
 }
 
-// settled is proc of a master that may be about to start itself anew, as it does when it
-// has started its workers: for a moment it gives no answers, or takes no connections.
-func (c *cli) settled(ctx context.Context) (processes, error) {
+// settled is proc of a master that may be about to start itself anew.
+func (c *cli) settled(ctx context.Context) (p processes, err error) {
+	err = c.settle(ctx, func() error {
+		p, err = c.proc(ctx)
+		return err
+	})
+	return p, err
+}
+
+// settle asks until there is an answer: a master that has started its workers starts itself
+// anew, and takes no connections for a moment, or gives no answers; a new worker begins to
+// listen on the stats socket after its master says that it has reloaded.
+func (c *cli) settle(ctx context.Context, ask func() error) error {
 	for deadline := time.Now().Add(settleTimeout); ; {
-		p, err := c.proc(ctx)
-		if err == nil || gone(err) || time.Now().After(deadline) {
-			return p, err
+		err := ask()
+		if err == nil || !soon(err) || time.Now().After(deadline) {
+			return err
 		}
 		if perr := pause(ctx, reloadStep); perr != nil {
-			return p, errors.Join(perr, err)
+			return errors.Join(perr, err)
 		}
 	}
 }
 
-// gone reports whether nobody is going to listen there soon.
-func gone(err error) bool {
-	return errors.Is(err, errNobody) && !errors.Is(err, syscall.ECONNREFUSED)
+// soon reports whether there may be an answer in a moment.
+func soon(err error) bool {
+	if errors.Is(err, errNobody) {
+		return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
+	}
+	return errors.Is(err, errEmpty) || errors.Is(err, errNoAnswer)
 }
 
 // reload has the master start a new worker, and waits until it has one or has failed.

