@@ -5,10 +5,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"math/big"
@@ -23,6 +26,7 @@ import (
 	"edge/installers"
 	"edge/installers/delivery"
 	"edge/installers/target"
+	"edge/internal/durable"
 	"edge/internal/edgetest"
 )
 
@@ -197,6 +201,86 @@ func TestByReload(t *testing.T) {
 	s.master.deaf.Store(false)
 	s.shows("a.example.test", m)
 	s.mustPut(newMaterial(t, "one", "a.example.test"), settings...)
+}
+
+// A crt-list shows a certificate for some of its names only: it is not asked for others.
+func TestFilters(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, confWith("crt-list DIR/list.txt"))
+	s.write("certs/one.pem", pemOf(t, "a.example.test", "b.example.test"))
+	s.write("list.txt", s.path("certs/00-first.pem")+"\n"+s.path("certs/one.pem")+" a.example.test\n")
+	s.daemon.Start(t)
+	m := newMaterial(t, "one", "a.example.test", "b.example.test")
+	if err := s.put(m); err != nil {
+		t.Error(err)
+	}
+	s.shows("a.example.test", m)
+}
+
+// A run dies when HAProxy has the certificate in memory. Whatever is delivered next, both
+// are as before when that is taken back.
+func TestRecovered(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, someConf)
+	s.daemon.Start(t)
+	s.mustPut(newMaterial(t, "one", "a.example.test"))
+	before := s.disk("certs") + s.memory()
+
+	work := t.TempDir()
+	dead := false
+	env := s.env("one")
+	env.Runner.Work = work
+	env.Runner.Durable.Before = func(durable.Step, string) error {
+		if dead {
+			return errors.New("the process was killed")
+		}
+		return nil
+	}
+	env.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if have, err := os.ReadFile(s.path("certs/one.pem")); err == nil && !strings.Contains(before, string(have)) && strings.Contains(s.memory(), fingerprintOf(have)) {
+			dead = true
+		}
+		if dead {
+			return nil, errors.New("the process was killed")
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	k := Kind()
+	tg, err := k.Target(t.Context(), s.values(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tg.Put(t.Context(), newMaterial(t, "one", "a.example.test"), nil); err == nil || !dead {
+		t.Fatalf("dead %t: %v", dead, err)
+	}
+	if now := s.disk("certs") + s.memory(); now == before {
+		t.Fatal("nothing was changed")
+	}
+	reloads := s.reloads()
+	env = s.env("two")
+	env.Runner.Work = work
+	if tg, err = k.Target(t.Context(), s.values(), env); err != nil {
+		t.Fatal(err)
+	}
+	l := tg.(*delivery.Local)
+	if _, err := l.Planner.Plan(t.Context(), newMaterial(t, "two", "b.example.test")); err != nil {
+		t.Fatal(err) // as a look does
+	}
+	release, err := l.Lock(t.Context(), l.Planner, l.Planner.Root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+	if after := s.disk("certs") + s.memory(); after != before || s.reloads() != reloads+1 {
+		t.Errorf("not as it was:\n%s\nbefore\n%s", after, before)
+	}
+}
+
+func fingerprintOf(raw []byte) string {
+	sum := sha1.Sum(firstCert(raw).Raw)
+	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
 // longChain has n certificates with nothing in them but their size.
