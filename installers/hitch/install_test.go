@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"edge/installers"
 	"edge/installers/delivery"
+	"edge/installers/target"
 	"edge/internal/edgetest/targettest"
 )
 
@@ -77,6 +79,10 @@ func TestForms(t *testing.T) {
 		"the default stays": {
 			lines: "pem-file = \"DIR/first.pem\" # mine\n", pem: "edge/one.pem", after: "first.example.test",
 			want: "pem-file = \"DIR/edge/one.pem\"\npem-file = \"DIR/first.pem\" # mine\n",
+		},
+		"before all others": {
+			lines: "pem-file = \"DIR/z.pem\"\npem-file = \"DIR/first.pem\"\n", files: map[string][]string{"z.pem": {"z.example.test"}}, pem: "edge/one.pem", after: "first.example.test",
+			want: "pem-file = \"DIR/edge/one.pem\"\npem-file = \"DIR/z.pem\"\npem-file = \"DIR/first.pem\"\n",
 		},
 		"in the place of one": {
 			lines: "pem-file = \"DIR/mine.pem\"\n", files: map[string][]string{"mine.pem": {"a.example.test"}},
@@ -200,6 +206,54 @@ func TestRefuses(t *testing.T) {
 				t.Errorf("something was changed:\n%s\nnow\n%s", before, after)
 			}
 		})
+	}
+}
+
+// The file to write may be named, and what hitch needs beside a certificate stays in it.
+func TestNamedFile(t *testing.T) {
+	s := newServer(t, "pem-file = \"DIR/mine.pem\"\n")
+	const dh = "-----BEGIN DH PARAMETERS-----\nMAYCAQMCAQI=\n-----END DH PARAMETERS-----\n"
+	s.write("mine.pem", pemOfNames(t, "a.example.test", "z.example.test")+dh)
+	s.said["pem"] = []string{s.dir + "/mine.pem"}
+	before := s.read("hitch.conf")
+	b := targettest.NewBench(t, &targettest.Rig{Target: s.target})
+	m := b.Material("one", "a.example.test")
+	p := plan(t, s, m)
+	if len(p.Changes) != 1 || string(p.Changes[0].New) != string(m.FullChainPEM)+string(m.KeyPEM)+dh || !p.Forget || !p.Changes[0].Secret {
+		t.Errorf("%+v", p)
+	}
+	if s.read("hitch.conf") != before {
+		t.Error("a plan has changed something")
+	}
+}
+
+func plan(t *testing.T, s *server, m *delivery.Material) *installers.Plan {
+	t.Helper()
+	kind := Kind()
+	v, problems := target.Parse(&kind, s.said, os.Getenv, false, true)
+	if len(problems) > 0 {
+		t.Fatal(&problems[0])
+	}
+	h, err := New(options(v, &target.Env{Name: "one"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := h.Plan(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// What clients without SNI are shown is watched, where it is not to change.
+func TestWatch(t *testing.T) {
+	for lines, want := range map[string]int{"pem-file = \"DIR/first.pem\"\n": 1, "pem-file = \"DIR/mine.pem\"\n": 0, "pem-dir = \"DIR/pems\"\n": 0, "pem-dir = \"DIR/pems\"\npem-file = \"DIR/first.pem\"\n": 1} {
+		s := newServer(t, lines)
+		s.write("mine.pem", pemOfNames(t, "a.example.test"))
+		b := targettest.NewBench(t, &targettest.Rig{Target: s.target})
+		if p := plan(t, s, b.Material("one", "a.example.test")); len(p.Watch) != want || len(p.Serves) != 1 {
+			t.Errorf("%s: %d are watched, %d serve", lines, len(p.Watch), len(p.Serves))
+		}
 	}
 }
 

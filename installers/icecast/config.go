@@ -87,9 +87,6 @@ type Options struct {
 type Icecast struct {
 	o    Options
 	when times
-	// same: the last plan leaves the configuration as it is, so that a restart is for a new
-	// leaf alone.
-	same bool
 }
 
 var (

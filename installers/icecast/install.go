@@ -71,8 +71,7 @@ func (i *Icecast) Plan(_ context.Context, m *delivery.Material) (*installers.Pla
 	if err := i.planBundle(p, doc, m); err != nil {
 		return nil, err
 	}
-	i.same = len(edits) == 0
-	if !i.same {
+	if len(edits) > 0 {
 		old := doc.src
 		src, err := apply(doc.src, edits)
 		if err != nil {

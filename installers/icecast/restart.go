@@ -17,7 +17,7 @@ import (
 // Activate implements installers.Server: Icecast is restarted, unless it shows the leaf
 // of the bundle already, or nobody but people may do it.
 func (i *Icecast) Activate(ctx context.Context) error {
-	if i.when.never || i.same && i.shows(ctx) {
+	if i.when.never || i.shows(ctx) {
 		return nil
 	}
 	_, argv := i.Commands()
@@ -114,7 +114,8 @@ func listening(ports []int) bool {
 	return true
 }
 
-// shows reports whether all places of the configuration show the leaf.
+// shows reports whether all places of the configuration show the leaf of the bundle: then
+// there is nothing that streams would have to end for.
 func (i *Icecast) shows(ctx context.Context) bool {
 	_, doc, err := i.load()
 	if err != nil {

@@ -1,6 +1,7 @@
 package varnish
 
 import (
+	"context"
 	"io"
 	"net"
 	"strings"
@@ -154,6 +155,40 @@ func TestSwapKeepsOthers(t *testing.T) {
 	s.admin("vcl.use", "new")
 	if err := a.Cleanup(t.Context(), []edge.Answer{one}); err != nil {
 		t.Fatal(err)
+	}
+	if got := strings.Join(s.programs(), " "); got != "boot edge_acme>edge_acme_empty edge_acme_empty new*" {
+		t.Errorf("it has %s", got)
+	}
+}
+
+// meddler has somebody activate another VCL while ours is loaded.
+type meddler struct {
+	net.Conn
+	meddle func()
+}
+
+func (m *meddler) Write(p []byte) (int, error) {
+	if strings.HasPrefix(string(p), "vcl.inline") {
+		m.meddle()
+	}
+	return m.Conn.Write(p)
+}
+
+// Somebody activates another VCL between our look and our change: that one stays.
+func TestSwapLosesNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t, plain)
+	s.write("new.vcl", plain, 0o644)
+	s.admin("vcl.load", "new", s.dir+"/new.vcl")
+	a, err := New(Options{Addresses: []string{s.cli}, Secrets: []string{s.secret}, Swap: true, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return &meddler{c, func() { s.admin("vcl.use", "new") }}, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Present(t.Context(), []edge.Answer{challengeFor("one")}); err == nil || !strings.Contains(err.Error(), "another VCL than boot is active") {
+		t.Errorf("it says %v", err)
 	}
 	if got := strings.Join(s.programs(), " "); got != "boot edge_acme>edge_acme_empty edge_acme_empty new*" {
 		t.Errorf("it has %s", got)
