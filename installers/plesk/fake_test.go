@@ -321,6 +321,9 @@ func (f *fake) remove(site, name string) string {
 		return failed(1013, "The SSL certificate does not exist.")
 	}
 	delete(d.pool, name)
+	if d.certificate == name { // of old versions
+		d.certificate = "default certificate"
+	}
 	return ok
 }
 

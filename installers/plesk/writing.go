@@ -51,21 +51,37 @@ func (w *writing) site(ctx context.Context, one *site) error {
 		if w.last == nil {
 			w.warnings = append(w.warnings, fmt.Sprintf("plesk: what was in the certificate %q cannot be put back if this fails, its key is not known", name))
 		} else {
-			w.undos = append(w.undos, func(ctx context.Context) error { return w.s.update(ctx, one.name, name, *w.last) })
+			w.undos = append(w.undos, func(ctx context.Context) error { return w.refill(ctx, one) })
 		}
 		err = w.s.update(ctx, one.name, name, w.next)
 	}
-	if err != nil || one.certificate == name && one.ssl {
+	if err != nil {
 		return err
 	}
-	w.undos = append(w.undos, func(ctx context.Context) error {
-		now, err := w.s.site(ctx, one.name)
-		if err != nil || now == nil || now.certificate != "" && now.certificate != name {
-			return err // somebody else has changed it since
-		}
-		return w.s.assign(ctx, one.name, one.certificate, one.ssl)
-	})
+	// Always: where an update is a removal, the site uses another one since.
+	w.undos = append(w.undos, func(ctx context.Context) error { return w.back(ctx, one) })
 	return w.s.assign(ctx, one.name, name, true)
+}
+
+// back has a site use what it used before.
+func (w *writing) back(ctx context.Context, one *site) error {
+	now, err := w.s.site(ctx, one.name)
+	if err != nil || now == nil || now.certificate != "" && now.certificate != one.named() || one.certificate == one.named() && one.ssl {
+		return err // somebody else has changed it since, or nothing has to change
+	}
+	return w.s.assign(ctx, one.name, one.certificate, one.ssl)
+}
+
+// refill puts what was delivered before into the certificate that a site uses.
+func (w *writing) refill(ctx context.Context, one *site) error {
+	if err := w.s.update(ctx, one.name, one.named(), *w.last); err != nil || one.certificate != one.named() {
+		return err
+	}
+	now, err := w.s.site(ctx, one.name)
+	if err != nil || now == nil || now.certificate == one.named() {
+		return err
+	}
+	return w.s.assign(ctx, one.name, one.named(), one.ssl)
 }
 
 // panel has Plesk's own web server use the certificate.
