@@ -85,6 +85,7 @@ type Hitch struct {
 	// have loaded that. Nil: nothing was looked at yet.
 	newest map[string]time.Time
 	ours   string // the PEM file of the last plan
+	down   bool   // it did not run when it was to load something
 }
 
 var _ delivery.Planner = (*Hitch)(nil)

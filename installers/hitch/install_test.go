@@ -274,6 +274,25 @@ func TestNewerThanBefore(t *testing.T) {
 	}
 }
 
+// A hitch that does not run is said so, and everything is as it was.
+func TestDown(t *testing.T) {
+	for _, pidFile := range []bool{true, false} {
+		s := newServer(t, "pem-file = \"DIR/first.pem\"\n")
+		if !pidFile {
+			delete(s.said, "pid_file")
+		}
+		before := s.snapshot(t)
+		b := targettest.NewBench(t, &targettest.Rig{Target: s.target})
+		res := b.Apply(b.Material("one", "a.example.test"))
+		if res.State != delivery.Failed || !strings.Contains(res.Error, "start it") || !strings.Contains(res.Error, "everything was put back") {
+			t.Errorf("%s: %s", res.State, res.Error)
+		}
+		if after := s.snapshot(t); after != before {
+			t.Errorf("not as it was:\n%s\nnow\n%s", before, after)
+		}
+	}
+}
+
 // Without a pid file the process is found by its configuration, and another hitch is none
 // of ours.
 func TestFindsProcess(t *testing.T) {

@@ -30,6 +30,10 @@ func (h *Hitch) Activate(ctx context.Context) error {
 		return err
 	}
 	p, err := h.running()
+	if errors.Is(err, fs.ErrNotExist) && h.down {
+		return nil // it has loaded nothing that would have to be taken back
+	}
+	h.down = errors.Is(err, fs.ErrNotExist)
 	if err != nil {
 		return err
 	}
@@ -104,7 +108,8 @@ func (h *Hitch) noteAll() error {
 	return nil
 }
 
-// running is the process that has our configuration.
+// running is the process that has our configuration. The error wraps fs.ErrNotExist where
+// none runs.
 func (h *Hitch) running() (process.Process, error) {
 	if h.o.PIDFile != "" {
 		p, err := process.Named(h.o.PIDFile, h.o.Program)
@@ -118,7 +123,7 @@ func (h *Hitch) running() (process.Process, error) {
 	case 1:
 		return ours[0], nil
 	case 0:
-		return process.Process{}, fmt.Errorf("no hitch runs with %s; start it, or set pid_file or reload", h.o.Config)
+		return process.Process{}, fmt.Errorf("no hitch runs with %s (%w); start it, or set pid_file or reload", h.o.Config, fs.ErrNotExist)
 	}
 	return process.Process{}, fmt.Errorf("%d hitch processes run with %s; set pid_file or reload", len(ours), h.o.Config)
 }

@@ -82,7 +82,8 @@ func sameRoot(pid int) bool {
 	return err == nil && oerr == nil && os.SameFile(theirs, ours)
 }
 
-// Named returns the process of a pid file, which has to run the program.
+// Named returns the process of a pid file, which has to run the program. The error wraps
+// fs.ErrNotExist where there is no such file, or no such process.
 func Named(pidFile, program string) (Process, error) {
 	raw, err := readSome(pidFile, 64)
 	if err != nil {
@@ -95,7 +96,7 @@ func Named(pidFile, program string) (Process, error) {
 	p, err := Read(pid)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return p, fmt.Errorf("%s names process %d, which has ended", pidFile, pid)
+		return p, fmt.Errorf("%s names process %d, which has ended: %w", pidFile, pid, fs.ErrNotExist)
 	case err != nil:
 		return p, err
 	case !p.Runs(program):
