@@ -188,7 +188,7 @@ func (e *Engine) show(ctx context.Context, it *Item, m *Material, data json.RawM
 
 // places are all endpoints that have to show the certificate.
 func (it *Item) places(ctx context.Context, m *Material, data json.RawMessage) ([]installers.Endpoint, error) {
-	list := checks(it.Verify, m)
+	list := Asked(it.Verify, m)
 	if p, ok := it.Target.(Placed); ok {
 		more, err := p.Places(ctx, m, data)
 		if err != nil {

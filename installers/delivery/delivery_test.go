@@ -136,7 +136,7 @@ func TestAwait(t *testing.T) {
 		"":     nil,
 		"smtp": {"220 ESMTP", "<EHLO localhost", "250 STARTTLS", "<STARTTLS", "220 go"},
 	} {
-		at := checks([]installers.Endpoint{{Addr: talk(t, b, script...), StartTLS: proto}}, m)
+		at := Asked([]installers.Endpoint{{Addr: talk(t, b, script...), StartTLS: proto}}, m)
 		if len(at) != 3 || at[0].Name != "mail.test" || at[1].Name != "edge-probe.mail.test" || at[2].Name != "" {
 			t.Errorf("%v", at)
 		}
@@ -153,13 +153,13 @@ func TestAwait(t *testing.T) {
 	}
 	// Who does not answer is asked once, whatever names there are.
 	asked := 0
-	look(t.Context(), checks([]installers.Endpoint{{Addr: "127.0.0.1:1"}, {Addr: "127.0.0.1:1", StartTLS: "imap"}}, m), m.Certs[0], func(installers.Endpoint, *x509.Certificate, error) { asked++ })
+	look(t.Context(), Asked([]installers.Endpoint{{Addr: "127.0.0.1:1"}, {Addr: "127.0.0.1:1", StartTLS: "imap"}}, m), m.Certs[0], func(installers.Endpoint, *x509.Certificate, error) { asked++ })
 	if asked != 2 {
 		t.Errorf("asked %d times", asked)
 	}
 	asked = 0
 	refuses := talk(t, b, "no TLS at all", "<x")
-	look(t.Context(), checks([]installers.Endpoint{{Addr: refuses}}, m), m.Certs[0], func(installers.Endpoint, *x509.Certificate, error) { asked++ })
+	look(t.Context(), Asked([]installers.Endpoint{{Addr: refuses}}, m), m.Certs[0], func(installers.Endpoint, *x509.Certificate, error) { asked++ })
 	if asked != 3 {
 		t.Errorf("a server that refuses names was asked for %d", asked)
 	}

@@ -58,7 +58,7 @@ func (l *Local) plan(ctx context.Context, m *Material) (*installers.Plan, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.Kind(), err)
 	}
-	p.Serves = append(slices.Clone(p.Serves), checks(l.Verify, m)...)
+	p.Serves = append(slices.Clone(p.Serves), Asked(l.Verify, m)...)
 	return p, nil
 }
 

@@ -23,13 +23,9 @@ const (
 	maxProbed = 50
 )
 
-// Asked are endpoints as a server is asked whether a delivery has arrived: each of them
-// for each name of the certificate.
-func Asked(at []installers.Endpoint, m *Material) []installers.Endpoint { return checks(at, m) }
-
-// checks are the handshakes that show whether a delivery has arrived: one for each
-// name at each endpoint.
-func checks(at []installers.Endpoint, m *Material) []installers.Endpoint {
+// Asked are the handshakes that show whether a delivery has arrived: one for each name of
+// the certificate at each endpoint.
+func Asked(at []installers.Endpoint, m *Material) []installers.Endpoint {
 	var list []installers.Endpoint
 	hosts := m.Hosts
 	for _, e := range at {

@@ -47,7 +47,7 @@ func protocols() []string { return []string{"smtp", "lmtp", "imap", "pop3", "pos
 
 // Places implements Placed.
 func (s *Shown) Places(_ context.Context, m *Material, _ json.RawMessage) ([]installers.Endpoint, error) {
-	return checks(s.At, m), nil
+	return Asked(s.At, m), nil
 }
 
 // Within implements Patient: as the target says.
