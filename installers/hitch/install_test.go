@@ -274,6 +274,32 @@ func TestNewerThanBefore(t *testing.T) {
 	}
 }
 
+// Wherever the first installation is killed, which edits the configuration too, the next
+// run makes it whole.
+func TestKilledAtFirst(t *testing.T) {
+	every := 22
+	if os.Getenv("EDGE_SOAK") != "" {
+		every = 1
+	}
+	for n := 1; ; n += every {
+		s := newServer(t, "pem-file = \"DIR/first.pem\"\n")
+		want := strings.Replace(s.read("hitch.conf"), "pem-file", "pem-file = \""+s.dir+"/edge/one.pem\"\npem-file", 1)
+		b := targettest.NewBench(t, rigOf(s))
+		m := b.Material("one", "a.example.test")
+		died := b.Killed(m, n)
+		in(t, b.Apply(m))
+		b.Shows(m)
+		if got := s.read("hitch.conf"); got != want {
+			t.Errorf("killed at step %d, the configuration is\n%s", n, got)
+		}
+		s.daemon.Stop(t)
+		if !died {
+			t.Logf("killed before step %d", n)
+			return
+		}
+	}
+}
+
 // A hitch that does not run is said so, and everything is as it was.
 func TestDown(t *testing.T) {
 	for _, pidFile := range []bool{true, false} {

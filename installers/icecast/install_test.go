@@ -83,6 +83,32 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// Wherever the first installation is killed, which edits the configuration too, the next
+// run makes it whole.
+func TestKilledAtFirst(t *testing.T) {
+	t.Parallel()
+	every := 19
+	if os.Getenv("EDGE_SOAK") != "" {
+		every = 1
+	}
+	for n := 1; ; n += every {
+		s := newServer(t)
+		b := targettest.NewBench(t, rig(s))
+		m := b.Material("one", name)
+		died := b.Killed(m, n)
+		is(t, b.Apply(m), delivery.InSync)
+		b.Shows(m)
+		if got := s.read("icecast.xml"); strings.Count(got, "<ssl>1</ssl>") != 2 || strings.Count(got, "<ssl-certificate>") != 2 { // one each in a comment
+			t.Errorf("killed at step %d, the configuration is\n%s", n, got)
+		}
+		s.stop(t)
+		if !died {
+			t.Logf("killed before step %d", n)
+			return
+		}
+	}
+}
+
 // Only a new leaf is a reason for a restart.
 func TestSameLeaf(t *testing.T) {
 	t.Parallel()

@@ -26,6 +26,15 @@ func (b *Bench) Apply(m *delivery.Material) delivery.Result {
 	return res
 }
 
+// Killed delivers as a process that is killed at a step would, and reports whether there
+// was such a step.
+func (b *Bench) Killed(m *delivery.Material, step int) (died bool) {
+	b.w.t.Helper()
+	b.w.k.arm(step)
+	b.w.apply(m)
+	return b.w.k.disarm()
+}
+
 // Shows wants the live server to show a certificate for all its names.
 func (b *Bench) Shows(m *delivery.Material) {
 	b.w.t.Helper()
