@@ -143,7 +143,8 @@ type Endpoint struct {
 	Addr string
 	Name string // for SNI, empty for none
 	// StartTLS is the protocol that is spoken before the handshake, empty for none:
-	// "smtp", "lmtp", "imap", "pop3", "postgres", "mysql".
+	// "smtp", "lmtp", "imap", "pop3", "postgres", "mysql", "ldap", "ftp", "sieve",
+	// "xmpp" (for which Name is the domain).
 	StartTLS string
 	// ProxyProtocol: the server wants its PROXY header before all else.
 	ProxyProtocol bool

@@ -52,7 +52,7 @@ func handshake(ctx context.Context, e Endpoint, suites []uint16) shown {
 		return shown{err: err}
 	}
 	defer conn.Close() // nothing is written that could be lost
-	if err := startTLS(conn, e.StartTLS); err != nil {
+	if err := startTLS(conn, e.StartTLS, e.Name); err != nil {
 		return shown{err: err}
 	}
 	var leaf *x509.Certificate
@@ -118,7 +118,7 @@ func reachable(addr string) (network, address string) {
 
 // startTLS brings a connection to where the handshake begins. It reads no byte too
 // many: the server says nothing before the handshake.
-func startTLS(conn net.Conn, protocol string) error {
+func startTLS(conn net.Conn, protocol, name string) error {
 	c := &conversation{Conn: textproto.NewConn(struct {
 		io.Reader
 		io.Writer
@@ -132,6 +132,10 @@ func startTLS(conn net.Conn, protocol string) error {
 		err = startPostgres(conn)
 	case "mysql":
 		err = startMySQL(conn)
+	case "ldap":
+		err = startLDAP(conn)
+	case "xmpp":
+		err = startXMPP(conn, name)
 	case "smtp", "lmtp":
 		hello := map[string]string{"smtp": "EHLO localhost", "lmtp": "LHLO localhost"}[protocol]
 		c.reply(220)
@@ -147,6 +151,14 @@ func startTLS(conn net.Conn, protocol string) error {
 		c.line("+OK")
 		c.say("STLS")
 		c.line("+OK")
+	case "ftp": // RFC 4217
+		c.reply(220)
+		c.say("AUTH TLS")
+		c.reply(234)
+	case "sieve": // RFC 5804: what it can do are lines of strings
+		c.after(`"`, "OK")
+		c.say("STARTTLS")
+		c.line("OK")
 	default:
 		return fmt.Errorf("the protocol %q before the handshake is not known", protocol)
 	}
@@ -176,7 +188,10 @@ func (c *conversation) reply(code int) {
 
 // line wants a line that begins like this, and passes over some that IMAP may send
 // before it.
-func (c *conversation) line(prefix string) {
+func (c *conversation) line(prefix string) { c.after("* ", prefix) }
+
+// after wants a line with the prefix, and passes over those that begin with other.
+func (c *conversation) after(other, prefix string) {
 	for range 20 {
 		if c.err != nil {
 			return
@@ -184,7 +199,7 @@ func (c *conversation) line(prefix string) {
 		var line string
 		if line, c.err = c.ReadLine(); c.err == nil && strings.HasPrefix(line, prefix) {
 			return
-		} else if c.err == nil && !strings.HasPrefix(line, "* ") {
+		} else if c.err == nil && !strings.HasPrefix(line, other) {
 			c.err = fmt.Errorf("it said %q", line)
 		}
 	}

@@ -88,12 +88,16 @@ func TestProbe(t *testing.T) {
 		{"lmtp", Endpoint{StartTLS: "lmtp"}, talk("220 mail\n", "LHLO localhost", "250 STARTTLS\n", "STARTTLS", "220 go\n"), ""},
 		{"imap", Endpoint{StartTLS: "imap"}, talk("* OK ready\n", "a STARTTLS", "* news\na OK go\n"), ""},
 		{"pop3", Endpoint{StartTLS: "pop3"}, talk("+OK ready\n", "STLS", "+OK go\n"), ""},
+		{"ftp", Endpoint{StartTLS: "ftp"}, talk("220-welcome\n220 ready\n", "AUTH TLS", "234 go\n"), ""},
+		{"ftp refused", Endpoint{StartTLS: "ftp"}, talk("220 ready\n", "AUTH TLS", "530 please log in\n"), `530 "please log in"`},
+		{"sieve", Endpoint{StartTLS: "sieve"}, talk("\"IMPLEMENTATION\" \"x\"\n\"STARTTLS\"\nOK \"ready\"\n", "STARTTLS", "OK \"go\"\n"), ""},
+		{"sieve refused", Endpoint{StartTLS: "sieve"}, talk("OK\n", "STARTTLS", "NO \"no TLS\"\n"), "no TLS"},
 		{"proxy", Endpoint{ProxyProtocol: true}, talk("", "PROXY UNKNOWN", ""), ""},
 		{"refused", Endpoint{StartTLS: "smtp"}, talk("220 mail\n", "EHLO localhost", "250 STARTTLS\n", "STARTTLS", "454 4.7.0 TLS not available\n"), "4.7.0 TLS not available"},
 		{"pop3 refused", Endpoint{StartTLS: "pop3"}, talk("-ERR no\n"), `the TLS handshake failed: pop3: it said "-ERR no"`},
 		{"no end", Endpoint{StartTLS: "imap"}, talk("* OK ready\n", "a STARTTLS", strings.Repeat("* news\n", 50)), "it said too much"},
 		{"plain", Endpoint{}, talk("HTTP/1.1 400 Bad Request\n"), "the TLS handshake failed"},
-		{"unknown", Endpoint{StartTLS: "ftp"}, talk(""), `the protocol "ftp" before the handshake is not known`},
+		{"unknown", Endpoint{StartTLS: "gopher"}, talk(""), `the protocol "gopher" before the handshake is not known`},
 	} {
 		l := listen(t, "tcp", "127.0.0.1:0")
 		serveTLS(t, l, config, c.talk)

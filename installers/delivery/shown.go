@@ -43,7 +43,9 @@ func ShownAt(t Target, places []string) (Target, error) {
 }
 
 // protocols are those of installers.Endpoint.
-func protocols() []string { return []string{"smtp", "lmtp", "imap", "pop3", "postgres", "mysql"} }
+func protocols() []string {
+	return []string{"smtp", "lmtp", "imap", "pop3", "postgres", "mysql", "ldap", "ftp", "sieve", "xmpp"}
+}
 
 // Places implements Placed.
 func (s *Shown) Places(_ context.Context, m *Material, _ json.RawMessage) ([]installers.Endpoint, error) {

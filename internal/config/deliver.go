@@ -70,7 +70,7 @@ type WebServer struct {
 var (
 	webServers = []string{"nginx", "apache"}
 	layouts    = []string{"separate", "fullchain+key", "key-first", "pkcs12", "jks"}
-	protocols  = []string{"smtp", "lmtp", "imap", "pop3", "postgres", "mysql"}
+	protocols  = []string{"smtp", "lmtp", "imap", "pop3", "postgres", "mysql", "ldap", "ftp", "sieve", "xmpp"}
 	parts      = []string{"cert", "key", "chain", "fullchain"}
 )
 
@@ -96,7 +96,7 @@ func deliverKey(doc string) key {
 		webServerKey("nginx", "nginx, whose configuration is changed as `edge install --nginx` does it; it is tested, reloaded, verified and undone", "folder of nginx.conf"),
 		webServerKey("apache", "Apache httpd, likewise", "folder of apache2.conf or httpd.conf"),
 		list("reload", "", "files: program and arguments that have the server read the files; there is no shell", text()),
-		oneOf("verify", "", "not nginx and apache: where the live server has to show the certificate, beside where the target looks itself, else all is undone: `host:port`, `host:port/smtp` (lmtp, imap, pop3, postgres, mysql)",
+		oneOf("verify", "", "not nginx and apache: where the live server has to show the certificate, beside where the target looks itself, else all is undone: `host:port`, `host:port/smtp` (lmtp, imap, pop3, postgres, mysql, ldap, ftp, sieve, xmpp)",
 			text(), list("", "", "", text())),
 		dur("within", "10s, or what the target needs", "how long the server may take to show it after the reload; longer for one that restarts slowly"))
 	entry.fields = append(entry.fields, targetKeys()...)
