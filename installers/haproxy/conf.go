@@ -242,28 +242,37 @@ func (r *reader) proxy(w []string) {
 	}
 }
 
+// valued are words of a bind line that another word belongs to.
+func valued() []string {
+	return []string{"alpn", "ca-file", "ca-sign-file", "ca-verify-file", "ciphers", "ciphersuites", "crl-file", "crt", "crt-list", "curves",
+		"default-crt", "ecdhe", "gid", "group", "guid-prefix", "id", "interface", "level", "maxconn", "mode", "mss", "name", "namespace", "nbconn",
+		"nice", "npn", "process", "proto", "shards", "sigalgs", "client-sigalgs", "ssl-max-ver", "ssl-min-ver", "tcp-ut", "thread",
+		"tls-ticket-keys", "uid", "user", "verify"}
+}
+
 func (r *reader) bind(addresses string, args []string) *bind {
 	b := &bind{section: r.section, http: r.mode == "http"}
 	proxy, elsewhere := false, false
-	for i, word := range args {
-		next := ""
-		if i+1 < len(args) {
-			next = args[i+1]
+	for i := 0; i < len(args); i++ {
+		word, value := args[i], ""
+		if slices.Contains(valued(), word) && i+1 < len(args) {
+			i++
+			value = args[i]
 		}
 		switch word {
 		case "ssl":
 			b.ssl = true
 		case "crt", "default-crt":
-			b.certs = append(b.certs, source{path: below(r.base, next)})
+			b.certs = append(b.certs, source{path: below(r.base, value)})
 		case "crt-list":
-			b.certs = append(b.certs, source{path: next, list: true})
+			b.certs = append(b.certs, source{path: value, list: true})
 		case "strict-sni":
 			b.strict = true
 		case "accept-proxy":
 			proxy = true
 		case "acme":
 			b.acme = true
-		case "namespace", "netns":
+		case "namespace":
 			elsewhere = true
 		}
 	}

@@ -84,7 +84,7 @@ frontend www from plain
 	bind :443,[::]:443 v4v6 ssl crt "$DIR/" crt one.pem alpn h2
 	bind quic4@:443 ssl crt "$DIR/"
 	bind "${NEW}" ssl crt "$GONE/y"
-	bind *:8443-8445 ssl crt-list /etc/list accept-proxy strict-sni
+	bind *:8443-8445 name acme ssl crt-list /etc/list accept-proxy strict-sni
 	bind :::9443 ssl crt @store/a
 	bind 10.0.0.1:443 namespace other ssl crt "$DIR"
 frontend web
@@ -136,6 +136,9 @@ backend b
 			}
 		}
 		got = append(got, fmt.Sprintf("%s ssl=%t http=%t strict=%t", line, b.ssl, b.http, b.strict))
+		if b.acme {
+			t.Errorf("%s: a name is taken for acme", line)
+		}
 	}
 	want := []string{
 		"frontend www :443 [::]:443 /srv/certs /etc/ssl/private/one.pem ssl=true http=false strict=false",

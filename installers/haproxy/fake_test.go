@@ -227,6 +227,7 @@ func TestUnexpectedAnswers(t *testing.T) {
 			{"commit ssl cert", "", "/c/old.pem"},
 			{"commit ssl cert", "Committing /c/old.pem.", "/c/old.pem"},
 			{"commit ssl cert", "Committing /c/other.pem.\nSuccess!", "/c/old.pem"},
+			{"commit ssl cert", "Committing /c/old.pem2..\nSuccess!", "/c/old.pem"},
 			{"commit ssl cert", "inconsistencies between private key and certificate loaded '/c/old.pem'.\nCan't commit /c/old.pem!", "/c/old.pem"},
 			{"new ssl cert", "", "/c/new.pem"},
 			{"new ssl cert", "Permission denied", "/c/new.pem"},

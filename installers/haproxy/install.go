@@ -150,7 +150,6 @@ func planLine(p *installers.Plan, at *place) error {
 		return err
 	}
 	p.Changes = append(p.Changes, installers.Change{Path: path, Op: installers.Rewrite, Old: old, New: withLine(old, at.path)})
-	p.Forget = false
 	return nil
 }
 
@@ -240,5 +239,5 @@ func (h *HAProxy) Commands() (test, activate []string) {
 	for _, path := range h.o.Config {
 		test = append(test, "-f", path)
 	}
-	return test, h.o.Reload
+	return test, nil
 }
