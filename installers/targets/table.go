@@ -3,6 +3,7 @@
 package targets
 
 import (
+	"edge/installers/dovecot"
 	"edge/installers/external"
 	"edge/installers/gandi"
 	"edge/installers/haproxy"
@@ -25,6 +26,7 @@ import (
 // All are the kinds, by name.
 func All() []target.Kind {
 	return []target.Kind{
+		dovecot.Kind(),
 		external.Kind(),
 		gandi.Kind(),
 		haproxy.Kind(),
