@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"edge/installers/delivery"
 	"edge/installers/target"
 	"edge/internal/certbotcli"
+	"edge/internal/config"
 )
 
 // lookTime is how long finding out what there is of one target may take.
@@ -81,7 +83,7 @@ func said(k *target.Kind, o *certbotcli.Options, proves, installs bool) (target.
 
 // env is the world of a target.
 func (w *webServers) env(lineage string) *target.Env {
-	return targetEnv(lineage, w.records(), w.c.logger, w.runner, w.lock)
+	return targetEnv(lineage, filepath.Join(w.records(), "kept"), w.c.logger, w.runner, w.lock)
 }
 
 // records is the folder of what is remembered of deliveries.
@@ -95,16 +97,36 @@ func (w *webServers) lock(ctx context.Context, s installers.Server, root string)
 	return func() error { return nil }, w.recover(ctx, w.c.o, s)
 }
 
-// planner is the server on this machine that a target is, by what the options say.
-func (w *webServers) planner(ctx context.Context, k *target.Kind, o *certbotcli.Options) (delivery.Planner, error) {
-	v, err := said(k, o, false, true)
-	if err != nil {
-		return nil, err
+// meant is what a kind is to be for a rollback or a recovery: as the options say, else as
+// the configuration delivers to it, else as it usually is. The name is for files, which
+// are in the checkpoint already.
+func (w *webServers) meant(k *target.Kind, o *certbotcli.Options) (v target.Values, name string, err error) {
+	name = cmp.Or(o.CertName, "edge")
+	if len(o.SaidOf(k.Name)) == 0 {
+		if cfg, err := config.LoadTrusted(o.EdgeConfig); err == nil {
+			for _, want := range wants(cfg) {
+				for _, to := range want.to {
+					if to.Target != nil && to.Target.Kind.Name == k.Name {
+						return to.Target.Values, want.name, nil
+					}
+				}
+			}
+		}
 	}
+	v, err = said(k, o, false, true)
+	return v, name, err
+}
+
+// planner is the server on this machine that a target is.
+func (w *webServers) planner(ctx context.Context, k *target.Kind, o *certbotcli.Options) (delivery.Planner, error) {
 	if !k.Installs() {
 		return nil, errors.New("it installs nothing")
 	}
-	t, err := k.Target(ctx, v, w.env(o.CertName))
+	v, name, err := w.meant(k, o)
+	if err != nil {
+		return nil, err
+	}
+	t, err := k.Target(ctx, v, w.env(name))
 	if err != nil {
 		return nil, err
 	}
