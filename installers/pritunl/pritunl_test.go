@@ -132,8 +132,8 @@ func TestExplained(t *testing.T) {
 		"clock":  {func(f *fake) { f.now = func() time.Time { return time.Now().Add(-13 * time.Hour) } }, nil, "differs from that of the server by 13h", ""},
 		"sso":    {func(f *fake) { f.sso = true }, nil, "sso_url_missing: Missing required single sign-on domain.; single sign-on is on without its domain", ""},
 		"leaks": {func(f *fake) {
-			f.meanwhile = func(w http.ResponseWriter) { w.WriteHeader(400); _, _ = w.Write([]byte(f.all["server_key"].(string))) }
-		}, nil, "400 Bad Request", "PRIVATE"},
+			f.meanwhile = func(w http.ResponseWriter) { w.WriteHeader(400); _, _ = w.Write([]byte(adminPW)) }
+		}, nil, "400 Bad Request", adminPW},
 		"not it": {func(f *fake) { delete(f.all, "server_cert") }, nil, "is this Pritunl", ""},
 		"http":   {nil, []string{"server", "http://127.0.0.1"}, "write https://HOST", ""},
 		"blank":  {nil, []string{"token", "file:" + write(t, "s", "a b")}, "is the file the right one", "a b"},
@@ -163,6 +163,12 @@ func TestOthers(t *testing.T) {
 	before := f.snapshot(t)
 	if err := c.Undo(t.Context()); err != nil || f.snapshot(t) != before {
 		t.Errorf("what somebody else put is gone: %v", err)
+	}
+	f.asked()
+	mixed := material(t)
+	mixed.KeyPEM = material(t).KeyPEM
+	if _, err := f.deliver(t, mixed); err == nil || f.asked() != "" {
+		t.Errorf("a key of another certificate was sent: %v", err)
 	}
 	ed := material(t)
 	if _, ed.Key, err = ed25519.GenerateKey(rand.Reader); err != nil {

@@ -11,6 +11,8 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -251,6 +253,45 @@ func TestBackup(t *testing.T) {
 	before := f.snapshot(t)
 	if err := put(b).Undo(t.Context()); err != nil || f.snapshot(t) != before {
 		t.Errorf("not the one before: %v", err)
+	}
+}
+
+// A run that was killed leaves a certificate that no record knows: it is still ours, and
+// what comes after it can be undone to it. pvenode leaves no key behind.
+func TestKilled(t *testing.T) {
+	f := newFake(t, VE)
+	for _, said := range []map[string][]string{f.said(), {"pvenode": {f.pvenode}, "address": {f.At.Addr}}} {
+		f.files = pair{}
+		state := t.TempDir()
+		put := func() delivery.Change {
+			tg, err := f.make(t, state, said)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := tg.Put(t.Context(), material(t), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		if err := put().Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		put() // and dies
+		before := f.snapshot(t)
+		if c := put(); c.Undo == nil || len(c.Warnings) > 0 {
+			t.Errorf("%v", c.Warnings)
+		} else if err := c.Undo(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if strings.TrimSpace(f.snapshot(t)) != strings.TrimSpace(before) {
+			t.Error("not as it was")
+		}
+		for _, name := range []string{".pvenode-key.pem", ".pvenode-chain.pem"} {
+			if _, err := os.Stat(filepath.Join(state, name)); !os.IsNotExist(err) {
+				t.Errorf("%s is still there", name)
+			}
+		}
 	}
 }
 
