@@ -84,7 +84,7 @@ func (r *Redis) where(c *conf) error {
 	case port != "0":
 		r.control = net.JoinHostPort(firstAddress(c.bind()), port)
 	default:
-		return fmt.Errorf("%s: commands are taken by TLS only, with a client's certificate; add a unixsocket, or say with address: where they are taken", r.o.Config)
+		return fmt.Errorf("%s: commands are taken by TLS only (port 0), and edge says them over a socket or a plain port; add a unixsocket, or say with address: where they are taken", r.o.Config)
 	}
 	return nil
 }
