@@ -89,6 +89,7 @@ func TestProbe(t *testing.T) {
 		{"imap", Endpoint{StartTLS: "imap"}, talk("* OK ready\n", "a STARTTLS", "* news\na OK go\n"), ""},
 		{"pop3", Endpoint{StartTLS: "pop3"}, talk("+OK ready\n", "STLS", "+OK go\n"), ""},
 		{"ftp", Endpoint{StartTLS: "ftp"}, talk("220-welcome\n220 ready\n", "AUTH TLS", "234 go\n"), ""},
+		{"ftp superfluous", Endpoint{StartTLS: "ftp"}, talk("220 ready\n", "AUTH TLS", "202 no need\n"), `202 "no need"`},
 		{"ftp refused", Endpoint{StartTLS: "ftp"}, talk("220 ready\n", "AUTH TLS", "530 please log in\n"), `530 "please log in"`},
 		{"sieve", Endpoint{StartTLS: "sieve"}, talk("\"IMPLEMENTATION\" \"x\"\n\"STARTTLS\"\nOK \"ready\"\n", "STARTTLS", "OK \"go\"\n"), ""},
 		{"sieve refused", Endpoint{StartTLS: "sieve"}, talk("OK\n", "STARTTLS", "NO \"no TLS\"\n"), "no TLS"},
