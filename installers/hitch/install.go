@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"edge"
 	"edge/installers"
@@ -293,11 +294,11 @@ func (h *Hitch) Test(ctx context.Context) error {
 // Commands implements installers.Server.
 func (h *Hitch) Commands() (test, activate []string) {
 	test = []string{h.o.Program, "--test", "--config=" + h.o.Config}
-	switch {
-	case len(h.o.Reload) > 0:
+	if len(h.o.Reload) > 0 {
 		return test, h.o.Reload
-	case h.o.PIDFile != "":
-		return test, []string{"pkill", "-HUP", "-F", h.o.PIDFile}
 	}
-	return test, []string{"systemctl", "reload", "hitch"}
+	if p, err := h.running(); err == nil {
+		return test, []string{"kill", "-HUP", strconv.Itoa(p.PID)}
+	}
+	return test, []string{"systemctl", "start", "hitch"}
 }
