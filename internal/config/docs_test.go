@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -59,13 +60,27 @@ func TestDocsExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	var examples []string
-	for _, file := range []string{page, "../../README.md", "../../docs/delivery.md"} {
+	pages, err := filepath.Glob("../../docs/targets/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(pages, page, "../../README.md", "../../docs/delivery.md") {
 		doc, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(doc, -1) {
-			examples = append(examples, string(m[1]))
+			example := string(m[1])
+			if strings.HasPrefix(example, "apiVersion:") { // Kubernetes's
+				continue
+			}
+			if strings.HasPrefix(example, "deliver:") { // of one certificate
+				example = "certificates:\n  - name: x\n    hosts: [www.example.org]\n    " + strings.ReplaceAll(strings.TrimSpace(example), "\n", "\n    ") + "\n"
+			}
+			if !strings.HasPrefix(example, "version:") { // of one target
+				example = "version: 1\nacme: {email: ops@example.org, agree_tos: true}\n" + example
+			}
+			examples = append(examples, example)
 		}
 	}
 	sample, err := os.ReadFile("../../deploy/etc/edge.yaml")
@@ -73,7 +88,7 @@ func TestDocsExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	examples = append(examples, string(sample))
-	if len(examples) < 6 {
+	if len(examples) < 20 {
 		t.Fatalf("found %d examples only", len(examples))
 	}
 	for _, e := range examples {
