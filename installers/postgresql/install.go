@@ -170,7 +170,14 @@ func (p *PostgreSQL) Commands() (test, activate []string) {
 	if len(p.o.Reload) > 0 {
 		return nil, p.o.Reload
 	}
-	return nil, []string{"pg_ctl", "reload", "-D", filepath.Dir(p.o.Config)}
+	data := p.o.Data
+	if data == "" {
+		data = filepath.Dir(p.o.Config)
+		if is, err := p.look(); err == nil {
+			data = is.data
+		}
+	}
+	return nil, []string{"pg_ctl", "reload", "-D", data} // which is a HUP to the postmaster
 }
 
 // Test implements installers.Server: PostgreSQL has no test that root may run.

@@ -111,6 +111,13 @@ func TestOffAndOverridden(t *testing.T) {
 	if got := s.read("etc/postgresql.conf"); !strings.HasSuffix(got, "ssl = 'on'\n") {
 		t.Errorf("%s", got)
 	}
+	p, err := New(Options{Name: "one", Config: s.conf, Dir: s.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, activate := p.Commands(); !slices.Equal(activate, []string{"pg_ctl", "reload", "-D", s.dir + "/data"}) {
+		t.Errorf("people are told to say %q", activate)
+	}
 	s.daemon.Stop(t)
 	s.daemon.Start(t)
 	b.Shows(m)
