@@ -78,6 +78,10 @@ func (d *MariaDB) say(ctx context.Context, sql string) (string, error) {
 // ask looks at the server.
 func (d *MariaDB) ask(ctx context.Context) (*running, error) {
 	out, err := d.say(ctx, asks)
+	if err != nil && out != "" {
+		lines := strings.Split(out, "\n")
+		return nil, fmt.Errorf("%s says %.300q; is the server running, and may root log in over its socket?", d.o.Client, lines[len(lines)-1])
+	}
 	if err != nil {
 		return nil, err
 	}
