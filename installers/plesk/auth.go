@@ -47,14 +47,16 @@ func (a *Authenticator) Present(ctx context.Context, batch []edge.Answer) error 
 			return err
 		}
 	}
+	a.recover(ctx)
 	for _, one := range batch {
 		e, err := a.find(ctx, one)
 		if err != nil {
 			return err
 		}
 		if one.Type == edge.DNS01 {
-			a.ours = append(a.ours, *e)
-			_, err = a.record(ctx, e, true)
+			if err = a.begin(e); err == nil {
+				_, err = a.record(ctx, e, true)
+			}
 		} else {
 			err = a.write(ctx, e)
 		}
@@ -63,6 +65,12 @@ func (a *Authenticator) Present(ctx context.Context, batch []edge.Answer) error 
 		}
 	}
 	return nil
+}
+
+// begin notes an entry, before anything of it is there.
+func (a *Authenticator) begin(e *entry) error {
+	a.ours = append(a.ours, *e)
+	return a.note()
 }
 
 func (a *Authenticator) check(one edge.Answer) error {
@@ -132,17 +140,19 @@ func (a *Authenticator) Cleanup(ctx context.Context, batch []edge.Answer) error 
 	defer a.mu.Unlock()
 	var errs []error
 	for _, e := range a.known(batch) {
-		var err error
-		if e.answer.Type == edge.DNS01 {
-			err = a.drop(ctx, &e)
-		} else {
-			err = a.erase(ctx, &e)
-		}
-		if err != nil {
+		if err := a.takeAway(ctx, &e); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		a.ours = slices.DeleteFunc(a.ours, func(o entry) bool { return o.answer == e.answer })
+		errs = append(errs, a.note())
 	}
 	return errors.Join(errs...)
+}
+
+func (a *Authenticator) takeAway(ctx context.Context, e *entry) error {
+	if e.answer.Type == edge.DNS01 {
+		return a.drop(ctx, e)
+	}
+	return a.erase(ctx, e)
 }

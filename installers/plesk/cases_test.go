@@ -211,8 +211,8 @@ func TestFiles(t *testing.T) {
 			t.Errorf("user %q: %v", login, err)
 		}
 	}
-	for _, root := range []string{"relative/x", "/", "/var", "/var/../etc", "/var/www/", "/var/www/-x", "/var/$x"} {
-		if rootPath.MatchString(root) && filepath.Clean(root) == root {
+	for _, root := range []string{"relative/x", "/", "/var", "/var/../etc", "/var/www/", "/var/www/-x", "/var/$x", "/var/./x", "/var//x"} {
+		if (&site{login: "u", root: root}).hasFiles() {
 			t.Errorf("folder %q was taken", root)
 		}
 	}
@@ -277,6 +277,44 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// What a process that was killed has left is taken away by the next one.
+func TestLeft(t *testing.T) {
+	for _, kind := range []edge.ChallengeType{edge.HTTP01, edge.DNS01} {
+		f := newFake(t)
+		env := f.env(t.TempDir())
+		var a [2]*Authenticator
+		for i := range a {
+			made, err := Kind().Authenticator(t.Context(), values(t, f.said(), true), env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a[i] = made.(*Authenticator)
+		}
+		if err := a[0].Present(t.Context(), []edge.Answer{targettest.Answer(kind, "a.example.test", "tokenOne")}); err != nil || f.left() == "" {
+			t.Fatal(err)
+		}
+		next := []edge.Answer{targettest.Answer(kind, "b.example.test", "tokenTwo")}
+		if err := a[1].Present(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		if left := f.left(); strings.Contains(left, "a.example.test.") || strings.Contains(left, "tokenOne") || strings.Contains(left, "/a.example.test/") {
+			t.Errorf("%s: %s", kind, left)
+		}
+		if err := a[1].Cleanup(t.Context(), next); err != nil || f.left() != "" {
+			t.Errorf("%s: %v, left: %s", kind, err, f.left())
+		}
+		if _, err := os.Stat(a[1].noteFile()); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the note is still there", kind)
+		}
+	}
+	for _, bad := range []string{`{}`, `[{"site":"--x"}]`, `[{"answer":{"Type":"http-01","Token":"../x","KeyAuth":"x.y"},"site":"a","root":"/a/b","login":"u"}]`,
+		`[{"answer":{"Type":"http-01","Token":"x","KeyAuth":"x.y"},"site":"a","root":"/a/../b","login":"u"}]`} {
+		if list, err := parseLeft([]byte(bad)); err == nil {
+			t.Errorf("%s was taken: %v", bad, list)
+		}
+	}
+}
+
 // A record that no name server shows is not one that a CA is told to look for.
 func TestNotShown(t *testing.T) {
 	f := newFake(t)
@@ -311,8 +349,10 @@ func FuzzAnswers(f *testing.F) {
 	f.Add([]byte(`<packet version="1.6.9.1"><site><get><result><status>ok</status><id>1</id><data><hosting><vrt_hst><property><name>www_root</name><value>/x</value></property></vrt_hst></hosting></data></result></get></site></packet>`), "SSL/TLS certificate:  edge x\n")
 	f.Add([]byte(`<packet version="1.6.8.0"><certificate><update><result><status>error</status><errcode>1015</errcode><errtext>domain does not exist</errtext></result></update></certificate></packet>`), "Certificate name: x")
 	f.Add([]byte(`<packet><system><status>error</status><errcode>1001</errcode></system></packet>`), "")
+	f.Add([]byte(`[{"answer":{"Type":"http-01","Token":"x","KeyAuth":"x.y"},"site":"a","root":"/a/b","login":"u"}]`), "")
 	f.Fuzz(func(t *testing.T, raw []byte, info string) {
 		parseInfo("x", info)
+		_, _ = parseLeft(raw)
 		p, err := parsePacket(raw)
 		if err != nil {
 			_ = err.Error()

@@ -140,4 +140,3 @@ func (f *fake) certmng(args []string) (stdout, stderr string, code int) {
 	f.panel = raw
 	return "", "", 0
 }
-

@@ -49,7 +49,7 @@ func (s *site) folder() string { return path.Join(s.root, edge.HTTP01Prefix) }
 // write puts the answer where the site's web server finds it.
 func (a *Authenticator) write(ctx context.Context, e *entry) error {
 	s := e.site
-	if !systemUser.MatchString(s.login) || !rootPath.MatchString(s.root) || path.Clean(s.root) != s.root {
+	if !s.hasFiles() {
 		return fmt.Errorf("plesk: site %s has no hosting with files: folder %q of user %q", s.name, clip(s.root), clip(s.login))
 	}
 	shared := slices.ContainsFunc(a.ours, func(o entry) bool { return o.htaccess && o.site.folder() == s.folder() })
@@ -58,7 +58,9 @@ func (a *Authenticator) write(ctx context.Context, e *entry) error {
 		return err
 	}
 	e.htaccess = shared || !there
-	a.ours = append(a.ours, *e)
+	if err := a.begin(e); err != nil {
+		return err
+	}
 	if _, err := a.fileman(ctx, s, "mkdir", "-p", s.folder()); err != nil {
 		return err
 	}
