@@ -10,7 +10,9 @@ FUZZTIME    ?= 5s
 # Debian packages that the tests drive for real, and those that only the benchmark needs.
 TEST_PKGS   := certbot python3-certbot-nginx python3-certbot-apache python3-certbot-dns-cloudflare python3-certbot-dns-rfc2136 \
                prometheus knot systemd curl ca-certificates nginx-light libnginx-mod-http-lua libnginx-mod-stream libnginx-mod-mail \
-               apache2 haproxy openssl default-jre-headless e2fsprogs python3
+               apache2 haproxy openssl default-jre-headless e2fsprogs python3 \
+               varnish hitch icecast2 postfix dovecot-core dovecot-imapd dovecot-pop3d redis-server postgresql mariadb-server \
+               openssh-server openssh-client
 BENCH_PKGS  := nginx-light haproxy caddy
 export CGO_ENABLED ?= 0
 export GOFLAGS ?= -buildvcs=false
@@ -30,7 +32,7 @@ test: test-deps ## run every test; installs the Debian packages it needs
 	$(GO) test -count=1 -timeout 10m ./...
 	CGO_ENABLED=1 $(GO) test -race -count=1 -short -timeout 10m $(RACE_PKGS)
 
-RACE_PKGS := . ./proxy/... ./acmeglue ./acmeglue/authenticator ./acmeglue/steward ./metrics/... ./internal/admin/... ./internal/accesslog/... ./internal/runlog/... ./hooks/... ./internal/flock/... ./installers ./installers/delivery
+RACE_PKGS := . ./proxy/... ./acmeglue ./acmeglue/authenticator ./acmeglue/steward ./metrics/... ./internal/admin/... ./internal/accesslog/... ./internal/runlog/... ./hooks/... ./internal/flock/... ./installers ./installers/delivery ./installers/api ./installers/target
 
 test-deps:
 	@deploy/deps $(TEST_PKGS)
