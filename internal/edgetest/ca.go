@@ -129,6 +129,9 @@ func (c *CA) serve(w http.ResponseWriter, r *http.Request) {
 	if fault != nil && fault(w, r) {
 		return
 	}
+	if r.Method == http.MethodPost && r.URL.Path == "/order-plz" {
+		c.freshOrder(r)
+	}
 	rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 	c.handler.ServeHTTP(rec, r)
 	if r.Method != http.MethodPost {
