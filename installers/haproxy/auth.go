@@ -36,7 +36,6 @@ type Authenticator struct {
 
 	mu     sync.Mutex
 	given  map[string]string // key authorizations by token
-	left   map[string]bool   // tokens that Cleanup could not take back
 	helper *listener         // nil: it does not listen
 }
 
@@ -58,7 +57,7 @@ func NewAuthenticator(o Options, a Answers) (*Authenticator, error) {
 	case a.Mode == helperMode && (a.Port < 1 || a.Port > 65535):
 		return nil, fmt.Errorf("haproxy: http_01_port: %d is no port", a.Port)
 	}
-	return &Authenticator{o: o, a: a, given: map[string]string{}, left: map[string]bool{}}, nil
+	return &Authenticator{o: o, a: a, given: map[string]string{}}, nil
 }
 
 // Name implements target.Authenticator.
@@ -113,22 +112,15 @@ func (a *Authenticator) Cleanup(ctx context.Context, batch []edge.Answer) error 
 	defer a.mu.Unlock()
 	var mine []string
 	for _, one := range batch {
-		_, given := a.given[one.Token]
-		if given || a.left[one.Token] {
+		if _, given := a.given[one.Token]; given {
 			mine = append(mine, one.Token)
 		}
 		delete(a.given, one.Token) // what cannot be taken back now, the next Present does
 	}
 	if a.a.Mode == mapMode && len(mine) > 0 {
 		if err := a.empty(ctx, mine); err != nil {
-			for _, token := range mine {
-				a.left[token] = true
-			}
 			return err
 		}
-	}
-	for _, token := range mine {
-		delete(a.left, token)
 	}
 	if a.helper == nil || len(a.given) > 0 {
 		return nil

@@ -147,6 +147,26 @@ func TestMapOfOthers(t *testing.T) {
 	}
 }
 
+// The listener answers what it was given, and nothing else.
+func TestHelperListener(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, someConf)
+	a := s.authenticator("http_01_port", fmt.Sprint(edgetest.FreePort(t)))
+	one := targettest.Answer(edge.HTTP01, "a.test", "tokenOne")
+	if err := a.Present(t.Context(), []edge.Answer{one}); err != nil {
+		t.Fatal(err)
+	}
+	at := fmt.Sprintf("127.0.0.1:%d", a.a.Port)
+	if err := get(t.Context(), at, one); err != nil {
+		t.Error(err)
+	}
+	wants(t, get(t.Context(), at, targettest.Answer(edge.HTTP01, "a.test", "tokenTwo")), "404 Not Found")
+	if err := a.Cleanup(t.Context(), []edge.Answer{one}); err != nil {
+		t.Error(err)
+	}
+	wants(t, get(t.Context(), at, one), "refused")
+}
+
 // A port that is taken is told with who has it.
 func TestHelperPortTaken(t *testing.T) {
 	t.Parallel()

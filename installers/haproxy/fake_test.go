@@ -284,6 +284,13 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// HAProxy says yes, and has another certificate.
+func TestOtherFingerprint(t *testing.T) {
+	f := newFake("2.6.12")
+	f.says["show ssl cert /"] = "Filename: /c/old.pem\nStatus: Used\nSHA1 FingerPrint: F58ED4268D12D88B8D4DAB91D5631F790F61D217"
+	wants(t, f.memoryAt("/c/old.pem").put(t.Context(), pemOf(t, "a.test")), "has another one (SHA-1 \"F58ED")
+}
+
 // A transaction of ours that was left is given up; one of somebody else is not touched,
 // unless our certificate has got into it.
 func TestTransactions(t *testing.T) {
