@@ -195,7 +195,7 @@ func (l *layout) use(ours string, names map[string]bool) (*uses, error) {
 		u.edits = append(u.edits, l.insert(ours))
 	}
 	// The last one is for clients that name no host, and stays so.
-	if n := len(l.files); n > 0 && l.files[n-1].path != ours && !u.edit(l.files[n-1].val) {
+	if n := len(l.files); n > 0 && len(u.edits) > 0 && l.files[n-1].path != ours && !u.edit(l.files[n-1].val) {
 		u.watchDefault(l)
 	}
 	return u, nil

@@ -49,6 +49,7 @@ func hold(t *testing.T, addr string) func() error {
 // hitch before 1.8 does not wait for the workers before the last ones: see its commit
 // 5d10953. A connection survives one reload.
 func TestInFlight(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "pem-file = \"DIR/first.pem\"\n")
 	b := targettest.NewBench(t, rigOf(s))
 	in(t, b.Apply(b.Material("one", "a.example.test")))
@@ -211,6 +212,7 @@ func TestRefuses(t *testing.T) {
 
 // The file to write may be named, and what hitch needs beside a certificate stays in it.
 func TestNamedFile(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "pem-file = \"DIR/mine.pem\"\n")
 	const dh = "-----BEGIN DH PARAMETERS-----\nMAYCAQMCAQI=\n-----END DH PARAMETERS-----\n"
 	s.write("mine.pem", pemOfNames(t, "a.example.test", "z.example.test")+dh)
@@ -247,7 +249,8 @@ func plan(t *testing.T, s *server, m *delivery.Material) *installers.Plan {
 
 // What clients without SNI are shown is watched, where it is not to change.
 func TestWatch(t *testing.T) {
-	for lines, want := range map[string]int{"pem-file = \"DIR/first.pem\"\n": 1, "pem-file = \"DIR/mine.pem\"\n": 0, "pem-dir = \"DIR/pems\"\n": 0, "pem-dir = \"DIR/pems\"\npem-file = \"DIR/first.pem\"\n": 1} {
+	t.Parallel()
+	for lines, want := range map[string]int{"pem-file = \"DIR/first.pem\"\n": 1, "pem-file = \"DIR/mine.pem\"\n": 0, "pem-dir = \"DIR/pems\"\n": 0, "pem-dir = \"DIR/pems\"\npem-file = \"DIR/first.pem\"\n": 0} {
 		s := newServer(t, lines)
 		s.write("mine.pem", pemOfNames(t, "a.example.test"))
 		b := targettest.NewBench(t, &targettest.Rig{Target: s.target})
@@ -259,6 +262,7 @@ func TestWatch(t *testing.T) {
 
 // hitch takes a file only where it is newer, and the clock may have been wrong.
 func TestNewerThanBefore(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, "pem-file = \"DIR/first.pem\"\n")
 	b := targettest.NewBench(t, rigOf(s))
 	in(t, b.Apply(b.Material("one", "a.example.test")))
@@ -277,6 +281,7 @@ func TestNewerThanBefore(t *testing.T) {
 // Wherever the first installation is killed, which edits the configuration too, the next
 // run makes it whole.
 func TestKilledAtFirst(t *testing.T) {
+	t.Parallel()
 	every := 22
 	if os.Getenv("EDGE_SOAK") != "" {
 		every = 1
@@ -302,6 +307,7 @@ func TestKilledAtFirst(t *testing.T) {
 
 // A hitch that does not run is said so, and everything is as it was.
 func TestDown(t *testing.T) {
+	t.Parallel()
 	for _, pidFile := range []bool{true, false} {
 		s := newServer(t, "pem-file = \"DIR/first.pem\"\n")
 		if !pidFile {
@@ -322,6 +328,7 @@ func TestDown(t *testing.T) {
 // Without a pid file the process is found by its configuration, and another hitch is none
 // of ours.
 func TestFindsProcess(t *testing.T) {
+	t.Parallel()
 	s, other := newServer(t, "pem-file = \"DIR/first.pem\"\n"), newServer(t, "pem-file = \"DIR/first.pem\"\n")
 	b := targettest.NewBench(t, rigOf(s))
 	other.daemon.Start(t)

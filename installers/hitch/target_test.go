@@ -101,7 +101,7 @@ func (s *server) target(ctx context.Context, env *target.Env) (delivery.Target, 
 	if len(problems) > 0 {
 		return nil, &problems[0]
 	}
-	env.Within = 3 * time.Second
+	env.Within = 2 * time.Second
 	return kind.Target(ctx, v, env)
 }
 
