@@ -34,9 +34,10 @@ type Authenticator struct {
 	o Options
 	a Answers
 
-	mu     sync.Mutex
-	given  map[string]string // key authorizations by token
-	helper *listener         // nil: it does not listen
+	given sync.Map // key authorizations by token, as strings
+
+	mu     sync.Mutex // held by Present and Cleanup
+	helper *listener  // nil: it does not listen
 }
 
 var _ target.Authenticator = (*Authenticator)(nil)
@@ -57,7 +58,7 @@ func NewAuthenticator(o Options, a Answers) (*Authenticator, error) {
 	case a.Mode == helperMode && (a.Port < 1 || a.Port > 65535):
 		return nil, fmt.Errorf("haproxy: http_01_port: %d is no port", a.Port)
 	}
-	return &Authenticator{o: o, a: a, given: map[string]string{}}, nil
+	return &Authenticator{o: o, a: a}, nil
 }
 
 // Name implements target.Authenticator.
@@ -88,7 +89,7 @@ func (a *Authenticator) Present(ctx context.Context, batch []edge.Answer) error 
 // give notes what is going to be answered, and to be taken back.
 func (a *Authenticator) give(batch []edge.Answer) {
 	for _, one := range batch {
-		a.given[one.Token] = one.KeyAuth
+		a.given.Store(one.Token, one.KeyAuth)
 	}
 }
 
@@ -112,24 +113,26 @@ func (a *Authenticator) Cleanup(ctx context.Context, batch []edge.Answer) error 
 	defer a.mu.Unlock()
 	var mine []string
 	for _, one := range batch {
-		if _, given := a.given[one.Token]; given {
+		// What cannot be taken back now, the next Present does.
+		if _, given := a.given.LoadAndDelete(one.Token); given {
 			mine = append(mine, one.Token)
 		}
-		delete(a.given, one.Token) // what cannot be taken back now, the next Present does
 	}
 	if a.a.Mode == mapMode && len(mine) > 0 {
 		if err := a.empty(ctx, mine); err != nil {
 			return err
 		}
 	}
-	if a.helper == nil || len(a.given) > 0 {
+	waiting := false
+	a.given.Range(func(any, any) bool {
+		waiting = true
+		return false
+	})
+	if a.helper == nil || waiting {
 		return nil
 	}
-	h := a.helper
+	err := a.helper.close()
 	a.helper = nil
-	a.mu.Unlock() // its requests want it
-	err := h.close()
-	a.mu.Lock()
 	return err
 }
 
@@ -163,8 +166,8 @@ func (a *Authenticator) fill(ctx context.Context, batch []edge.Answer) error {
 	a.give(batch)
 	for _, e := range left {
 		token, challenge := strings.CutPrefix(e.key, edge.HTTP01Prefix)
-		_, waits := a.given[token]
-		stale := waits && a.given[token] != e.value || !waits && thumbprint(e.value) == thumbprint(batch[0].KeyAuth)
+		value, waits := a.given.Load(token)
+		stale := waits && value != e.value || !waits && thumbprint(e.value) == thumbprint(batch[0].KeyAuth)
 		if challenge && stale && plain(e.key) {
 			if err := c.delMap(ctx, a.a.Map, e.key); err != nil {
 				return err

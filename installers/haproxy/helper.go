@@ -3,7 +3,6 @@ package haproxy
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -58,13 +57,11 @@ func (h *listener) close() error {
 
 func (a *Authenticator) serve(w http.ResponseWriter, r *http.Request) {
 	token, ok := strings.CutPrefix(r.URL.Path, edge.HTTP01Prefix)
-	a.mu.Lock()
-	keyAuth, known := a.given[token]
-	a.mu.Unlock()
+	keyAuth, known := a.given.Load(token)
 	if !ok || !known {
 		http.NotFound(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain")
-	_, _ = io.WriteString(w, keyAuth)
+	_, _ = fmt.Fprint(w, keyAuth)
 }
