@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -296,4 +297,37 @@ func TestOperator(t *testing.T) {
 	if s.reloads() != reloads+1 {
 		t.Error("it was reloaded")
 	}
+}
+
+// rsaChain is a certificate of the other kind.
+func rsaChain(t *testing.T, name string) edge.Bundle {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return edge.Bundle{
+		Chain: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		Key:   pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
+	}
+}
+
+// Two lineages of one name, of both kinds, in one bundle.
+func TestBundle(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, confWith("crt DIR/certs/site.pem"))
+	old := rsaChain(t, "a.example.test")
+	s.write("certs/site.pem.rsa", string(old.Chain)+string(old.Key))
+	s.write("certs/site.pem.ecdsa", pemOf(t, "a.example.test"))
+	s.daemon.Start(t)
+	settings := []string{"update", byRuntime, "pem_name", "site.pem", "bundle", "true"}
+	m := material(t, "rsa", rsaChain(t, "a.example.test"), "a.example.test")
+	s.mustPut(m, settings...)
+	s.mustPut(newMaterial(t, "ecdsa", "a.example.test"), settings...)
+	s.shows("a.example.test", m)
 }
