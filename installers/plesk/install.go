@@ -81,12 +81,6 @@ func (t *Target) Places(_ context.Context, m *delivery.Material, _ json.RawMessa
 	return list, nil
 }
 
-// note is what a delivery remembers.
-type note struct {
-	Leaf  string   `json:"sha256"`
-	Sites []string `json:"sites"`
-}
-
 // open is Plesk. Behind a fingerprint, the panel may show what edge delivered.
 func (t *Target) open(m *delivery.Material) (server, error) {
 	if t.o.Server == "" {
@@ -227,15 +221,7 @@ func (t *Target) Put(ctx context.Context, m *delivery.Material, _ json.RawMessag
 		defer cancel()
 		return delivery.Change{}, errors.Join(err, w.undo(ctx))
 	}
-	n := note{Leaf: hex.EncodeToString(m.Leaf[:])}
-	for _, one := range sites {
-		n.Sites = append(n.Sites, one.name)
-	}
-	raw, err := json.Marshal(n)
-	if err != nil {
-		return delivery.Change{}, err
-	}
-	c := delivery.Change{Data: raw, Warnings: w.warnings, Commit: func(context.Context) error { return t.kept.Done(m.FullChainPEM, key) }}
+	c := delivery.Change{Warnings: w.warnings, Commit: func(context.Context) error { return t.kept.Done(m.FullChainPEM, key) }}
 	if len(w.warnings) == 0 {
 		c.Undo = w.undo
 	}
