@@ -45,7 +45,7 @@ func (c *conf) file(path, over string, text []byte, depth int) error {
 	}
 	raw := text
 	if path != over {
-		real, err := filepath.EvalSymlinks(path)
+		real, err := pemfile.Real(path)
 		if err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func (c *conf) include(directive, over string, text []byte, depth int) error {
 	default:
 		return fmt.Errorf("%.100q is no directive", directive)
 	}
-	dir, err := filepath.EvalSymlinks(words[1])
+	dir, err := pemfile.Real(words[1])
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // MariaDB says nothing either
 	}

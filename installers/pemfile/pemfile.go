@@ -119,12 +119,12 @@ func Plan(p *installers.Plan, f File) error {
 
 // Folder adds a folder to a plan, where it is missing, and returns where it really is.
 func Folder(p *installers.Plan, dir string, mode fs.FileMode, owner *durable.Owner) (string, error) {
-	real, err := filepath.EvalSymlinks(dir)
+	real, err := Real(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return real, err
 	}
 	above := filepath.Dir(dir)
-	real, err = filepath.EvalSymlinks(above)
+	real, err = Real(above)
 	if err != nil {
 		at := slices.IndexFunc(p.Changes, func(c installers.Change) bool { return c.Op == installers.Mkdir && c.Path == above })
 		if at < 0 {

@@ -39,7 +39,7 @@ func (c *conf) read(path string, depth int) error {
 	if depth > maxDepth || len(c.files) >= maxIncludes {
 		return fmt.Errorf("%s: too many files are included", path)
 	}
-	real, err := filepath.EvalSymlinks(path)
+	real, err := pemfile.Real(path)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -225,5 +226,63 @@ func TestPasswordAndRestart(t *testing.T) {
 	}
 	if res := b.Apply(b.Material("one", "a.example.test")); res.OK() || !strings.Contains(res.Error, "log in") || strings.Contains(res.Error, "hush") {
 		t.Errorf("%+v", res)
+	}
+}
+
+// Whoever is in the place of Redis can say what he likes: the password is not repeated,
+// answers without an end are not kept, and root writes into no file that a link of the
+// server's user leads to.
+func TestHostile(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "redis.conf")
+	const secret = "hush \"9\" hush"
+	big := fmt.Sprintf("$%d\r\n%s\r\n", maxBulk, strings.Repeat("x", maxBulk))
+	r := func(answers map[string]string) *Redis {
+		t.Helper()
+		if err := os.WriteFile(conf, []byte("unixsocket "+fake(t, answers)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := New(Options{Name: "x", Config: conf, Dir: dir, Dial: new(net.Dialer).DialContext, Password: func() (string, error) { return secret, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	ask := func(r *Redis) error {
+		c, err := load(conf)
+		if err == nil {
+			_, err = r.ask(t.Context(), c)
+		}
+		return err
+	}
+	if err := ask(r(map[string]string{"AUTH " + secret: "-ERR not " + secret + "\r\n"})); err == nil || !strings.Contains(err.Error(), "ERR not [secret]") || strings.Contains(err.Error(), "hush") {
+		t.Errorf("%v", err)
+	}
+	if err := ask(r(map[string]string{"AUTH " + secret: "+OK\r\n", "INFO server": "*1000\r\n" + strings.Repeat(big, 6)})); err == nil || !strings.Contains(err.Error(), "EOF") {
+		t.Errorf("%v", err)
+	}
+	if err := errors.Join(os.Rename(conf, dir+"/roots"), os.Symlink("roots", conf), os.Lchown(conf, 4321, -1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(conf); err == nil || !strings.Contains(err.Error(), "symbolic link of user 4321") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The lines of a configuration with a password in it are not for a terminal.
+func TestShowHasNoPassword(t *testing.T) {
+	s := newServer(t, "masterauth hush-hush-8\n")
+	b := targettest.NewBench(t, &targettest.Rig{Target: s.target, At: []installers.Endpoint{{Addr: s.addr}}, Single: true})
+	r, err := New(Options{Name: "x", Config: s.conf, Dir: s.dir + "/ssl", Dial: new(net.Dialer).DialContext})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := r.Plan(t.Context(), b.Material("x", "a.example.test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := installers.Show(&out, p, r); err != nil || !strings.Contains(out.String(), s.conf) || strings.Contains(out.String(), "hush") || strings.Contains(out.String(), "PRIVATE") {
+		t.Errorf("%v: %s", err, &out)
 	}
 }

@@ -15,6 +15,7 @@ import (
 const (
 	maxBulk   = 1 << 20 // bytes
 	maxArray  = 1 << 10
+	maxTalk   = 4 << 20 // bytes of all answers of a connection
 	talkLimit = 10 * time.Second
 )
 
@@ -37,7 +38,7 @@ func (r *Redis) dial(ctx context.Context) (*talk, error) {
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
-	t := &talk{conn, bufio.NewReader(conn)}
+	t := &talk{conn, bufio.NewReader(io.LimitReader(conn, maxTalk))}
 	if err = conn.SetDeadline(deadline); err == nil {
 		err = r.login(t)
 	}
@@ -64,7 +65,8 @@ func (r *Redis) login(t *talk) error {
 		words = []string{"AUTH", r.o.User, password}
 	}
 	if err := t.ok(words...); err != nil {
-		return fmt.Errorf("log in: %s; look at user and password", strings.ReplaceAll(err.Error(), password, "[secret]"))
+		quoted := strings.Trim(strconv.Quote(password), `"`) // as answers are shown
+		return fmt.Errorf("log in: %s; look at user and password", strings.NewReplacer(password, "[secret]", quoted, "[secret]").Replace(err.Error()))
 	}
 	return nil
 }
