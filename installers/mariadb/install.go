@@ -133,6 +133,18 @@ func (d *MariaDB) Plan(ctx context.Context, m *delivery.Material) (*installers.P
 	return p, nil
 }
 
+// head begins an option file of ours.
+const head = "# written by edge\n[mysqld]\n"
+
+// ours reports whether edge has written all of an option file.
+func ours(text []byte) bool {
+	rest, ok := strings.CutPrefix(string(text), head)
+	for l := range strings.Lines(rest) {
+		ok = ok && (strings.HasPrefix(l, "ssl_cert = ") || strings.HasPrefix(l, "ssl_key = "))
+	}
+	return ok
+}
+
 // planOptions has the server find the file at its next start, by an option file of ours
 // that is read last.
 func (d *MariaDB) planOptions(p *installers.Plan, is *running, path string) error {
@@ -151,7 +163,7 @@ func (d *MariaDB) planOptions(p *installers.Plan, is *running, path string) erro
 		}
 		own = filepath.Join(now.dirs[len(now.dirs)-1], "zz-edge.cnf")
 	}
-	text := []byte("# written by edge\n[mysqld]\nssl_cert = " + path + "\nssl_key = " + path + "\n")
+	text := []byte(head + "ssl_cert = " + path + "\nssl_key = " + path + "\n")
 	then, err := load(d.o.Config, own, text)
 	if err != nil {
 		return err
@@ -171,6 +183,8 @@ func (d *MariaDB) planOptions(p *installers.Plan, is *running, path string) erro
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return err
+	case !ours(old):
+		return fmt.Errorf("%s has other lines than edge writes; move them to another file, or say with own_file: which edge may write", own)
 	default:
 		c.Op, c.Old = installers.Rewrite, old
 	}

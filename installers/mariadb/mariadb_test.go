@@ -165,3 +165,39 @@ func TestMySQLAndRefusals(t *testing.T) {
 		}
 	}
 }
+
+// An option file that has more in it than edge's lines is not written over, and one that
+// would not count is not written at all.
+func TestOwnFile(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(dir+"/d", 0o755), os.WriteFile(dir+"/"+name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("my.cnf", "!includedir "+dir+"/d\n")
+	const last = "ssl_key = /old\n"
+	for _, c := range []struct{ text, more, want string }{
+		{"", "", ""}, {head + "ssl_cert = /old\n" + last, "", ""}, {head, "", ""},
+		{head + last + "max_connections = 500\n", "", "other lines than edge writes"}, {"[mysqld]\n" + last, "", "other lines than edge writes"},
+		{"", "[mysqld]\nssl-cert=/mine\n", "zzz.cnf, line 2, counts more"},
+	} {
+		write("d/zz-edge.cnf", c.text)
+		if c.text == "" {
+			if err := os.Remove(dir + "/d/zz-edge.cnf"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("d/zzz.cnf", c.more)
+		d, err := New(Options{Name: "x", Config: dir + "/my.cnf", Dir: dir, Client: "mariadb"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &installers.Plan{}
+		err = d.planOptions(p, &running{version: "10.11.6-MariaDB"}, dir+"/x.pem")
+		if c.want == "" && (err != nil || len(p.Changes) != 1) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || len(p.Changes) > 0) {
+			t.Errorf("%q, %q: %v, %d changes", c.text, c.more, err, len(p.Changes))
+		}
+	}
+}
