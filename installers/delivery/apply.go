@@ -34,7 +34,7 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 	err = v.err
 	if err == nil && len(v.put)+len(v.unseen) > 0 {
 		changed = true
-		err = e.deliver(ctx, &it, m, r, len(v.put) > 0)
+		v.asked, err = e.deliver(ctx, &it, m, r, len(v.put) > 0)
 	}
 	now := e.Now()
 	r.Later = ""
@@ -53,8 +53,11 @@ func (e *Engine) Apply(ctx context.Context, it Item, m *Material) Result {
 		if changed {
 			r.Attempt = now
 		}
-		if it.verified() {
+		switch {
+		case v.asked:
 			r.Verified = now
+		case it.verified():
+			r.Verified = time.Time{} // where it was seen before is no more
 		}
 	}
 	switch {
@@ -100,58 +103,58 @@ func (r *record) again() time.Time {
 }
 
 // deliver puts, reloads and looks. The record is brought up to date, but for how it
-// ended; the caller writes it.
-func (e *Engine) deliver(ctx context.Context, it *Item, m *Material, r *record, put bool) error {
+// ended; the caller writes it. Asked says that the live server was.
+func (e *Engine) deliver(ctx context.Context, it *Item, m *Material, r *record, put bool) (asked bool, err error) {
 	if !put {
 		return e.show(ctx, it, m, r.Data)
 	}
 	r.Begun = hex.EncodeToString(m.Leaf[:])
 	if err := e.save(it, r); err != nil {
-		return err
+		return false, err
 	}
 	// What the server showed before is what it has to show after an undo.
 	before, err := shown(ctx, it, m, r.Data)
 	if err != nil {
-		return err
+		return false, err
 	}
 	c, err := it.put(ctx, m, r.Data)
 	if later := onlyLater(err); later != nil && later.There {
 		e.put(it, m, r, c)
-		return err
+		return false, err
 	}
 	if err != nil {
 		r.Begun = ""
-		return err
+		return false, err
 	}
 	for _, w := range c.Warnings {
 		e.log().Warn(w, "lineage", it.Name, "target", it.Target.Kind())
 	}
-	if err := e.show(ctx, it, m, c.Data); err != nil {
+	if asked, err = e.show(ctx, it, m, c.Data); err != nil {
 		if c.Undo == nil {
 			// It cannot be taken back, so what is there is what was put: the next run
 			// puts it again, since the record does not have it as delivered.
-			return fmt.Errorf("%w; %s cannot be undone", err, it.Target.Kind())
+			return false, fmt.Errorf("%w; %s cannot be undone", err, it.Target.Kind())
 		}
 		back, uerr := e.undo(context.WithoutCancel(ctx), it, c, before)
 		if !back {
-			return fmt.Errorf("%w; and it could not be undone: %w", err, uerr) // Begun stays
+			return false, fmt.Errorf("%w; and it could not be undone: %w", err, uerr) // Begun stays
 		}
 		r.Begun = ""
 		if uerr != nil {
-			return fmt.Errorf("%w; what was there before is back, but may not be in use: %w", err, uerr)
+			return false, fmt.Errorf("%w; what was there before is back, but may not be in use: %w", err, uerr)
 		}
-		return fmt.Errorf("%w; what was there before is back", err)
+		return false, fmt.Errorf("%w; what was there before is back", err)
 	}
 	e.put(it, m, r, c)
 	if err := e.save(it, r); err != nil {
-		return err // the certificate is there and shown; the next run finds it and notes it
+		return asked, err // the certificate is there and shown; the next run finds it and notes it
 	}
 	if c.Commit != nil {
 		if err := c.Commit(ctx); err != nil {
 			e.log().Warn("the last version was not tidied up; the next delivery does it", "lineage", it.Name, "target", it.Target.Kind(), "error", err)
 		}
 	}
-	return nil
+	return asked, nil
 }
 
 // putTimeout is for what a target does beside waiting for its server: one that hangs must
@@ -174,16 +177,17 @@ func (it *Item) put(ctx context.Context, m *Material, data json.RawMessage) (Cha
 	return it.Target.Put(ctx, m, data)
 }
 
-// show has the server take what is there, and waits until it shows the certificate.
-func (e *Engine) show(ctx context.Context, it *Item, m *Material, data json.RawMessage) error {
+// show has the server take what is there, and waits until it shows the certificate. Asked
+// is false where there is no place where it could.
+func (e *Engine) show(ctx context.Context, it *Item, m *Material, data json.RawMessage) (asked bool, err error) {
 	if err := e.reload(ctx, it); err != nil {
-		return err
+		return false, err
 	}
 	at, err := it.places(ctx, m, data)
 	if err != nil || len(at) == 0 {
-		return err
+		return false, err
 	}
-	return await(ctx, at, m.Certs[0], it.within())
+	return true, await(ctx, at, m.Certs[0], it.within())
 }
 
 // places are all endpoints that have to show the certificate.

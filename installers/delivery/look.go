@@ -30,7 +30,7 @@ func (e *Engine) Check(ctx context.Context, it Item, m *Material) Result {
 	v := e.view(ctx, &it, m, r)
 	res := v.result(ctx, &it, m, r)
 	r.State, r.Looked = res.State, e.Now()
-	if res.State == InSync && it.verified() {
+	if res.State == InSync && v.asked {
 		r.Verified = r.Looked
 		res.Verified = r.Verified
 	}
@@ -59,6 +59,7 @@ func unreadable(it *Item, err error) Result {
 type view struct {
 	put    []string // why the certificate has to be put
 	unseen []string // what the live server shows that it should not
+	asked  bool     // a live server was asked for it
 	err    error    // nothing could be seen
 }
 
@@ -92,6 +93,7 @@ func (e *Engine) view(ctx context.Context, it *Item, m *Material, r *record) vie
 		v.err = err
 		return v
 	}
+	v.asked = len(at) > 0
 	look(ctx, at, m.Certs[0], func(e installers.Endpoint, leaf *x509.Certificate, err error) {
 		if why := otherwise(e, leaf, err, m.Certs[0]); why != "" {
 			v.unseen = append(v.unseen, why)
@@ -114,7 +116,7 @@ func (v *view) result(ctx context.Context, it *Item, m *Material, r *record) Res
 		res.State = Waiting
 	case v.err != nil:
 		res.State, res.Error = Failed, v.err.Error()
-	case len(res.Reasons) == 0 && r.Verified.IsZero() && !it.verified():
+	case len(res.Reasons) == 0 && !v.asked && (r.Verified.IsZero() || it.verified()):
 		res.State, res.Error, res.Failures = Unverified, "", 0
 	case len(res.Reasons) == 0:
 		res.State, res.Error, res.Failures = InSync, "", 0
