@@ -148,6 +148,71 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
+// Plesk gives no certificate back: what it shows says whether it is another one.
+func TestLook(t *testing.T) {
+	f := newFake(t)
+	state, m := t.TempDir(), material(t, "a.example.test")
+	look := func() string {
+		tg, err := Kind().Target(t.Context(), values(t, f.said(), false), f.env(state))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := tg.Look(t.Context(), m, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(list, "; ")
+	}
+	if says := look(); !strings.Contains(says, "uses the certificate \"default certificate\"; it is not kept for an undo; ") {
+		t.Error(says)
+	}
+	c, err := f.put(t, state, f.said(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if says := look(); says != "" {
+		t.Error(says)
+	}
+	other := material(t, "a.example.test")
+	f.set(func() {
+		f.domains["a.example.test"].pool["edge a.example.test"] = pems{other.KeyPEM, other.CertPEM, other.ChainPEM}
+		f.show("a.example.test")
+	})
+	if says := look(); !strings.Contains(says, "shows another certificate") || strings.Contains(says, ";") {
+		t.Error(says)
+	}
+}
+
+// Each answer of a site goes when it is done with, and takes nothing of the others along.
+func TestOneByOne(t *testing.T) {
+	f := newFake(t)
+	a, err := f.authenticator(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := targettest.Answer(edge.HTTP01, "www.a.example.test", "tokenOne"), targettest.Answer(edge.HTTP01, "a.example.test", "tokenTwo")
+	for _, b := range []edge.Answer{one, two} {
+		if err := a.Present(t.Context(), []edge.Answer{b}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := f.left(); !strings.Contains(left, "tokenOne") || !strings.Contains(left, "tokenTwo") {
+		t.Errorf("left: %s", left)
+	}
+	if err := a.Cleanup(t.Context(), []edge.Answer{one}); err != nil {
+		t.Fatal(err)
+	}
+	if left := f.left(); strings.Contains(left, "tokenOne") || !strings.Contains(left, "tokenTwo") || !strings.Contains(left, ".htaccess") {
+		t.Errorf("left: %s", left)
+	}
+	if err := a.Cleanup(t.Context(), []edge.Answer{two}); err != nil || f.left() != "" {
+		t.Errorf("%v, left: %s", err, f.left())
+	}
+}
+
 // The panel gets key, leaf and chain, and what edge delivered before after a failure.
 func TestPanel(t *testing.T) {
 	f := newFake(t)

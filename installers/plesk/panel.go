@@ -169,12 +169,9 @@ func content(p pems) string {
 }
 
 func (p *panel) install(ctx context.Context, site, name string, c pems) error {
-	names, answer, err := p.pool(ctx, site)
+	_, answer, err := p.pool(ctx, site)
 	if err != nil {
 		return err
-	}
-	if slices.Contains(names, name) {
-		return p.update(ctx, site, name, c) // an answer was lost
 	}
 	body := el("certificate", el("install", el("name", text(name)), owner(site, answer), content(c)))
 	_, _, err = p.one(ctx, "install certificate "+name, body, false, func(a *packet) []result { return a.Install })
