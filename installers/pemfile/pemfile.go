@@ -110,6 +110,11 @@ func Plan(p *installers.Plan, f File) error {
 	if c.Old, err = Read(c.Path); err != nil {
 		return err
 	}
+	// The old content is not kept, so it has to be of this kind: a typing error may name any
+	// file. One that was emptied, or ends too early, is put right.
+	if c.Secret && len(c.Old) > 0 && !bytes.Contains(c.Old, []byte("-----BEGIN ")) {
+		return fmt.Errorf("%s is there, and is no PEM file; nothing is written over it: name another, or move it away", c.Path)
+	}
 	if c.Op = installers.Rewrite; !bytes.Equal(c.Old, c.New) {
 		p.Changes = append(p.Changes, c)
 		p.Forget = p.Forget || c.Secret

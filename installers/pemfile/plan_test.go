@@ -18,15 +18,16 @@ func TestPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, mode := range map[string]os.FileMode{"tight": 0o600, "wide": 0o644, "group": 0o640, "writable": 0o660} {
-		if err := errors.Join(os.WriteFile(dir+"/"+name, []byte("old"), 0o600), os.Chmod(dir+"/"+name, mode)); err != nil {
+		if err := errors.Join(os.WriteFile(dir+"/"+name, []byte("-----BEGIN old"), 0o600), os.Chmod(dir+"/"+name, mode)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(os.Symlink("tight", dir+"/link"), os.Mkdir(dir+"/folder", 0o755)); err != nil {
+	if err := errors.Join(os.WriteFile(dir+"/other", []byte("port 0\n"), 0o600), os.WriteFile(dir+"/empty", nil, 0o600), os.Symlink("tight", dir+"/link"), os.Mkdir(dir+"/folder", 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
 		"wide": "has mode 0644", "writable": "has mode 0660", "link": "is in the way", "folder": "is in the way", "none/none/x": "no such file",
+		"other": "is no PEM file",
 	} {
 		p := &installers.Plan{}
 		if err := Plan(p, File{Path: dir + "/" + name, Content: []byte("new"), Mode: 0o640, Dir: 0o755}); err == nil || !strings.Contains(err.Error(), want) || len(p.Changes) > 0 {
@@ -40,7 +41,7 @@ func TestPlan(t *testing.T) {
 		op            installers.Op
 		forget        bool
 	}{
-		{"tight", "new", false, 1, installers.Rewrite, true}, {"group", "new", true, 1, installers.Rewrite, false}, {"tight", "old", false, 0, 0, false},
+		{"tight", "new", false, 1, installers.Rewrite, true}, {"group", "new", true, 1, installers.Rewrite, false}, {"empty", "new", false, 1, installers.Rewrite, true}, {"tight", "-----BEGIN old", false, 0, 0, false},
 		{"absent", "new", false, 1, installers.Create, false}, {"made/absent", "new", false, 2, installers.Create, false},
 	} {
 		p := &installers.Plan{}
