@@ -49,6 +49,13 @@ type Placed interface {
 	Places(ctx context.Context, m *Material, data json.RawMessage) ([]installers.Endpoint, error)
 }
 
+// Asking is a Target whose Look asks the live server itself.
+type Asking interface {
+	Target
+	// Asked reports whether the last Look did: there may have been no place to ask at.
+	Asked() bool
+}
+
 // Patient is a Target that takes long to show a certificate.
 type Patient interface {
 	Target
@@ -134,6 +141,12 @@ func (e *Engine) log() *slog.Logger {
 func (it *Item) verified() bool {
 	_, placed := it.Target.(Placed)
 	return placed || len(it.Verify) > 0
+}
+
+// asks reports whether the target looks at the live server.
+func (it *Item) asks() bool {
+	_, asking := it.Target.(Asking)
+	return asking
 }
 
 func (it *Item) within() time.Duration {

@@ -40,15 +40,23 @@ type Local struct {
 	// without names.
 	Verify []installers.Endpoint
 	Within time.Duration // how long the server may take; zero: 10 seconds
+
+	asked bool // by the last Look
 }
 
-var _ Target = (*Local)(nil)
+var _ Asking = (*Local)(nil)
 
 // Kind implements Target.
 func (l *Local) Kind() string { return l.Planner.Name() }
 
-// Where implements Target.
-func (l *Local) Where() string { return l.Planner.Root() }
+// Where implements Target. Servers that share a folder each say where they are: what is
+// remembered of one is not to be taken for what was done to another.
+func (l *Local) Where() string {
+	if p, ok := l.Planner.(interface{ Where() string }); ok {
+		return p.Where()
+	}
+	return l.Planner.Root()
+}
 
 // Settings implements Target.
 func (l *Local) Settings() string { return l.Planner.Settings() }
@@ -69,6 +77,7 @@ func (l *Local) Look(ctx context.Context, m *Material, _ json.RawMessage) ([]str
 		return nil, err
 	}
 	var list []string
+	l.asked = false
 	for _, c := range p.Changes {
 		list = append(list, c.Path+" is not as it should be")
 	}
@@ -79,12 +88,16 @@ func (l *Local) Look(ctx context.Context, m *Material, _ json.RawMessage) ([]str
 		if e.Leaf != [32]byte{} {
 			continue // another certificate, which is not ours to judge
 		}
+		l.asked = true
 		if why := wrong(ctx, e, m.Certs[0]); why != "" {
 			list = append(list, why)
 		}
 	}
 	return list, nil
 }
+
+// Asked implements Asking.
+func (l *Local) Asked() bool { return l.asked }
 
 // Plan implements Target.
 func (l *Local) Plan(ctx context.Context, m *Material) []string {

@@ -87,13 +87,16 @@ func (e *Engine) view(ctx context.Context, it *Item, m *Material, r *record) vie
 		if v.put, v.err = it.Target.Look(ctx, m, r.Data); v.err != nil {
 			return v
 		}
+		if t, ok := it.Target.(Asking); ok {
+			v.asked = t.Asked()
+		}
 	}
 	at, err := it.places(ctx, m, r.Data)
 	if err != nil {
 		v.err = err
 		return v
 	}
-	v.asked = len(at) > 0
+	v.asked = v.asked || len(at) > 0
 	look(ctx, at, m.Certs[0], func(e installers.Endpoint, leaf *x509.Certificate, err error) {
 		if why := otherwise(e, leaf, err, m.Certs[0]); why != "" {
 			v.unseen = append(v.unseen, why)
@@ -116,7 +119,7 @@ func (v *view) result(ctx context.Context, it *Item, m *Material, r *record) Res
 		res.State = Waiting
 	case v.err != nil:
 		res.State, res.Error = Failed, v.err.Error()
-	case len(res.Reasons) == 0 && !v.asked && (r.Verified.IsZero() || it.verified()):
+	case len(res.Reasons) == 0 && !v.asked && (r.Verified.IsZero() || it.verified() || it.asks()):
 		res.State, res.Error, res.Failures = Unverified, "", 0
 	case len(res.Reasons) == 0:
 		res.State, res.Error, res.Failures = InSync, "", 0

@@ -2,7 +2,7 @@ package delivery
 
 import (
 	"context"
-	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -59,30 +59,7 @@ func (p placeless) Places(context.Context, *Material, json.RawMessage) ([]instal
 // Where a target finds no place to look at, nobody has seen the certificate: that is not in
 // sync, also where it was seen before.
 func TestNoPlace(t *testing.T) {
-	b := chain(t, "a.test")
-	m, err := NewMaterial("a", b, nil, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(b.Chain, b.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_ = c.(*tls.Conn).Handshake()
-			c.Close()
-		}
-	}()
+	m := material(t, "a.test")
 	e := &Engine{Dir: t.TempDir(), Now: time.Now}
 	at := []installers.Endpoint{}
 	it := Item{Name: "a", Target: placeless{at: &at}}
@@ -94,7 +71,7 @@ func TestNoPlace(t *testing.T) {
 	}
 	sees("no place", Unverified, e.Apply)
 	sees("still none", Unverified, e.Check)
-	at = []installers.Endpoint{{Addr: l.Addr().String(), Name: "a.test"}}
+	at = []installers.Endpoint{{Addr: served(t, pairOf(t, m)), Name: "a.test"}}
 	sees("a place", InSync, e.Check)
 	sees("the same", InSync, e.Apply)
 	at = nil
@@ -102,4 +79,28 @@ func TestNoPlace(t *testing.T) {
 		t.Errorf("gone: %+v", res)
 	}
 	sees("gone again", Unverified, e.Apply)
+}
+
+// A server that is asked by the target itself was seen when it was last looked at, and by
+// nobody where there is no place to ask at any more.
+func TestLocalIsSeen(t *testing.T) {
+	m := material(t, "a.test")
+	plan := &installers.Plan{Serves: []installers.Endpoint{{Addr: served(t, pairOf(t, m)), Name: "a.test"}}}
+	now := time.Now()
+	e := &Engine{Dir: t.TempDir(), Now: func() time.Time { return now }}
+	it := Item{Name: "a", Target: &Local{Planner: planner{plan: plan}}}
+	r := &record{Leaf: hex.EncodeToString(m.Leaf[:]), Chain: m.chainSum(), Settings: "hot", Verified: now.Add(-time.Hour)}
+	if err := e.save(&it, r); err != nil {
+		t.Fatal(err)
+	}
+	for what, do := range map[string]func(context.Context, Item, *Material) Result{"check": e.Check, "apply": e.Apply} {
+		now = now.Add(time.Minute)
+		if res := do(t.Context(), it, m); res.State != InSync || !res.Verified.Equal(now) || res.Changed {
+			t.Errorf("%s: %+v", what, res)
+		}
+	}
+	plan.Serves = nil
+	if res := e.Check(t.Context(), it, m); res.State != Unverified {
+		t.Errorf("without a place: %+v", res)
+	}
 }

@@ -21,9 +21,11 @@ type WebServer struct {
 	// HTTPPort and HTTPSPort are the server's; 0: 80, 443.
 	HTTPPort, HTTPSPort uint16
 	ConfigDir           string // as in installers.Request
+
+	asked bool // by the last Look
 }
 
-var _ Target = (*WebServer)(nil)
+var _ Asking = (*WebServer)(nil)
 
 // Kind implements Target.
 func (w *WebServer) Kind() string { return w.Installer.Name() }
@@ -66,6 +68,7 @@ func (w *WebServer) Look(ctx context.Context, m *Material, _ json.RawMessage) ([
 		return nil, err
 	}
 	var list []string
+	w.asked = false
 	if !p.Empty() {
 		list = append(list, w.Kind()+" is not configured with it")
 	}
@@ -73,12 +76,16 @@ func (w *WebServer) Look(ctx context.Context, m *Material, _ json.RawMessage) ([
 		if e.Leaf != [32]byte{} {
 			continue // another certificate, which is not ours to judge
 		}
+		w.asked = true
 		if why := wrong(ctx, e, m.Certs[0]); why != "" {
 			list = append(list, why)
 		}
 	}
 	return list, nil
 }
+
+// Asked implements Asking.
+func (w *WebServer) Asked() bool { return w.asked }
 
 // Plan implements Target.
 func (w *WebServer) Plan(ctx context.Context, m *Material) []string {

@@ -136,7 +136,7 @@ func (p *PostgreSQL) Plan(_ context.Context, m *delivery.Material) (*installers.
 	}
 	path := p.pem()
 	wanted := is.wanted(path)
-	for _, s := range wanted {
+	for _, s := range append(slices.Clone(wanted), setting{"ssl", "on"}) {
 		if v := is.auto.value(s.name); is.auto.last(s.name) != nil && v != s.value && !(s.name == "ssl" && on(v)) {
 			return nil, fmt.Errorf("%s sets %s = '%s', which counts more than %s; say ALTER SYSTEM RESET %s", is.auto.paths[0], s.name, v, is.conf.paths[0], s.name)
 		}
@@ -161,6 +161,9 @@ func (p *PostgreSQL) Name() string { return "postgresql" }
 
 // Root implements delivery.Planner.
 func (p *PostgreSQL) Root() string { return filepath.Dir(p.o.Config) }
+
+// Where is its configuration: several servers may have theirs in a folder.
+func (p *PostgreSQL) Where() string { return p.o.Config }
 
 // Settings implements delivery.Planner.
 func (p *PostgreSQL) Settings() string { return p.o.Settings }

@@ -125,6 +125,10 @@ func TestOffAndOverridden(t *testing.T) {
 	if res := b.Apply(b.Material("one", "a.example.test")); res.OK() || !strings.Contains(res.Error, "ALTER SYSTEM RESET ssl_key_file") {
 		t.Errorf("%+v", res)
 	}
+	s.write("data/postgresql.auto.conf", "ssl = 'off'\n")
+	if res := b.Apply(b.Material("one", "a.example.test")); res.OK() || !strings.HasSuffix(res.Error, "ALTER SYSTEM RESET ssl") {
+		t.Errorf("%+v", res)
+	}
 }
 
 // What is not the server that is meant is not signalled.

@@ -161,6 +161,9 @@ func (r *Redis) Name() string { return "redis" }
 // Root implements delivery.Planner.
 func (r *Redis) Root() string { return filepath.Dir(r.o.Config) }
 
+// Where is its configuration: several servers may have theirs in a folder.
+func (r *Redis) Where() string { return r.o.Config }
+
 // Settings implements delivery.Planner.
 func (r *Redis) Settings() string { return r.o.Settings }
 

@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"edge/installers"
+	"edge/installers/delivery"
 	"edge/internal/edgetest/targettest"
 )
 
@@ -284,5 +286,23 @@ func TestShowHasNoPassword(t *testing.T) {
 	var out strings.Builder
 	if err := installers.Show(&out, p, r); err != nil || !strings.Contains(out.String(), s.conf) || strings.Contains(out.String(), "hush") || strings.Contains(out.String(), "PRIVATE") {
 		t.Errorf("%v: %s", err, &out)
+	}
+}
+
+// Two servers with their configurations in a folder are two, also for the same certificate.
+func TestTwoInAFolder(t *testing.T) {
+	state := t.TempDir()
+	e := &delivery.Engine{Dir: state, Now: time.Now}
+	for _, conf := range []string{"redis.conf", "second.conf"} {
+		r, err := New(Options{Name: "x", Config: "/nowhere/" + conf, Dir: "/nowhere", Settings: conf})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res := e.Check(t.Context(), delivery.Item{Name: "x", Target: &delivery.Local{Planner: r}}, nil); res.Where != "/nowhere/"+conf {
+			t.Errorf("%+v", res)
+		}
+	}
+	if list, err := delivery.Records(state); err != nil || len(list) != 2 {
+		t.Errorf("%+v %v", list, err)
 	}
 }
