@@ -93,7 +93,10 @@ func TestKeys(t *testing.T) {
 	if _, err := f.put(t, f.said(), m); err != nil {
 		t.Error(err)
 	}
-	if got := string(f.files.key); got != want {
+	f.mu.Lock()
+	got := string(f.files.key)
+	f.mu.Unlock()
+	if got != want {
 		t.Errorf("the key that came is %q", got[:40])
 	}
 	ed := material(t)
@@ -261,7 +264,9 @@ func TestBackup(t *testing.T) {
 func TestKilled(t *testing.T) {
 	f := newFake(t, VE)
 	for _, said := range []map[string][]string{f.said(), {"pvenode": {f.pvenode}, "address": {f.At.Addr}}} {
+		f.mu.Lock()
 		f.files = pair{}
+		f.mu.Unlock()
 		state := t.TempDir()
 		put := func() delivery.Change {
 			tg, err := f.make(t, state, said)
