@@ -4,6 +4,7 @@ package targets
 
 import (
 	"edge/installers/dovecot"
+	"edge/installers/exim"
 	"edge/installers/external"
 	"edge/installers/gandi"
 	"edge/installers/haproxy"
@@ -27,6 +28,7 @@ import (
 func All() []target.Kind {
 	return []target.Kind{
 		dovecot.Kind(),
+		exim.Kind(),
 		external.Kind(),
 		gandi.Kind(),
 		haproxy.Kind(),
