@@ -85,6 +85,7 @@ type File struct {
 	Owner   *durable.Owner // of a new file
 	Dir     fs.FileMode    // of its folder, where it is made
 	Public  bool           // no key is in it
+	Any     bool           // it is no PEM file: what is there under its name is taken for an older one
 }
 
 // Plan adds what has to be done so that the file is there: with its folder, where that is
@@ -112,7 +113,7 @@ func Plan(p *installers.Plan, f File) error {
 	}
 	// The old content is not kept, so it has to be of this kind: a typing error may name any
 	// file. One that was emptied, or ends too early, is put right.
-	if c.Secret && len(c.Old) > 0 && !bytes.Contains(c.Old, []byte("-----BEGIN ")) {
+	if c.Secret && !f.Any && len(c.Old) > 0 && !bytes.Contains(c.Old, []byte("-----BEGIN ")) {
 		return fmt.Errorf("%s is there, and is no PEM file; nothing is written over it: name another, or move it away", c.Path)
 	}
 	if c.Op = installers.Rewrite; !bytes.Equal(c.Old, c.New) {

@@ -86,7 +86,7 @@ func (p *Postfix) planTable(ctx context.Context, l *loaded, plan *installers.Pla
 			if err != nil {
 				return err
 			}
-			if err := pemfile.Plan(plan, pemfile.File{Path: p.table() + suffix, Content: db, Mode: 0o600, Dir: 0o700}); err != nil {
+			if err := pemfile.Plan(plan, pemfile.File{Path: p.table() + suffix, Content: db, Mode: 0o600, Dir: 0o700, Any: true}); err != nil {
 				return err
 			}
 		}

@@ -40,6 +40,8 @@ type Rig struct {
 	IgnoreReload func(t *testing.T) (restore func())     // it says yes and goes on as before
 	Unreadable   func(t *testing.T) (restore func())     // a file that it or edge needs cannot be used
 	Hold         func(t *testing.T) (alive func() error) // a connection in flight
+	// Parallel has the cases run side by side, for servers that let one wait.
+	Parallel bool
 	// Single says that the server has one certificate for all names.
 	Single bool
 

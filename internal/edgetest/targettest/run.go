@@ -66,9 +66,15 @@ func Run(t *testing.T, start func(t *testing.T) *Rig) {
 		if is != nil && !c.which(is) {
 			continue
 		}
+		first := is == nil
 		t.Run(c.name, func(t *testing.T) {
+			if !first && is.Parallel {
+				t.Parallel()
+			}
 			rig := start(t)
-			is = rig
+			if first {
+				is = rig
+			}
 			if why, cannot := rig.Cannot[c.name]; cannot {
 				t.Logf("n/a: %s", why)
 				return
