@@ -14,6 +14,7 @@ import (
 	"edge/installers/kubernetes"
 	"edge/installers/mariadb"
 	"edge/installers/plesk"
+	"edge/installers/postfix"
 	"edge/installers/postgresql"
 	"edge/installers/pritunl"
 	"edge/installers/proxmox"
@@ -38,6 +39,7 @@ func All() []target.Kind {
 		kubernetes.Kind(),
 		mariadb.Kind(),
 		plesk.Kind(),
+		postfix.Kind(),
 		postgresql.Kind(),
 		pritunl.Kind(),
 		proxmox.Kind(),
