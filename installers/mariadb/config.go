@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"edge"
+	"edge/installers"
 	"edge/installers/delivery"
 	"edge/installers/target"
 )
@@ -16,6 +17,7 @@ func Kind() target.Kind {
 	return target.Kind{
 		Name:        "mariadb",
 		Description: "MariaDB or MySQL 8, while they run",
+		Single:      true,
 		Settings: []target.Setting{
 			{Name: "config", Type: target.Path, Default: "/etc/mysql/my.cnf", Doc: "the first option file of the server"},
 			{Name: "own_file", Type: target.Path, Doc: "option file to write; else zz-edge.cnf in the last folder that config includes"},
@@ -52,7 +54,7 @@ func Kind() target.Kind {
 func options(v target.Values, env *target.Env) Options {
 	return Options{
 		Name: env.Name, Config: v.Text("config"), OwnFile: v.Text("own_file"), PEM: v.Text("pem"), Dir: v.Text("dir"), Client: v.Text("client"),
-		DefaultsFile: v.Text("defaults_file"), Socket: v.Text("socket"), Restart: v.List("restart"), Settings: v.String(), Run: env.Run,
+		DefaultsFile: v.Text("defaults_file"), Socket: v.Text("socket"), Restart: v.List("restart"), Settings: v.String(), Run: env.Run, Exec: env.Exec,
 	}
 }
 
@@ -64,6 +66,7 @@ type Options struct {
 	Restart                                                 []string
 	Settings                                                string // as in delivery.Target
 	Run                                                     func(ctx context.Context, argv []string) (output string, err error)
+	Exec                                                    func(ctx context.Context, p installers.Program) (installers.Said, error)
 }
 
 // MariaDB is one on this machine. It implements delivery.Planner. Not safe for concurrent

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -108,7 +109,7 @@ func (d *MariaDB) Plan(ctx context.Context, m *delivery.Material) (*installers.P
 	}
 	d.was = is
 	path := d.pem()
-	if !is.mysql() && (is.cert != path || is.key != path) && len(d.o.Restart) == 0 {
+	if is.restarts(path, path) && len(d.o.Restart) == 0 {
 		return nil, fmt.Errorf("%s %s reads where its certificate is at its start only, and started with ssl_cert %q; say with restart: how it may be restarted, such as [systemctl, restart, mariadb]; it is needed once",
 			is.product(), is.version, is.cert)
 	}
@@ -206,17 +207,44 @@ func (d *MariaDB) Commands() (test, activate []string) {
 	switch {
 	case d.was != nil && d.was.mysql():
 		return nil, []string{d.o.Client, "--execute=ALTER INSTANCE RELOAD TLS"}
-	case d.was != nil && d.was.cert != d.pem():
-		return nil, d.o.Restart
+	case d.was.restarts(d.pem(), d.pem()):
+		return d.starting("mariadbd"), d.o.Restart
 	}
 	return nil, []string{d.o.Client, "--execute=FLUSH SSL"}
 }
 
-// Test implements installers.Server. The server has a test of its own only for those who
-// start one (--help --verbose).
-func (d *MariaDB) Test(context.Context) error {
-	_, err := load(d.o.Config, "", nil)
-	return err
+// restarts reports whether the server has to be restarted for what its option files have.
+func (is *running) restarts(cert, key string) bool {
+	return is != nil && !is.mysql() && (is.cert != cert || is.key != key)
+}
+
+// starting has a server read its option files, and do nothing beyond.
+func (d *MariaDB) starting(program string) []string {
+	return []string{program, "--defaults-file=" + d.o.Config, "--help", "--verbose"}
+}
+
+// Test implements installers.Server: before a restart, the server reads its option files.
+// Somebody may have left there what it does not start with; it runs well until then.
+func (d *MariaDB) Test(ctx context.Context) error {
+	c, err := load(d.o.Config, "", nil)
+	if err != nil || d.was == nil {
+		return err
+	}
+	version := strings.SplitN(d.was.version, "-", 2)[0]
+	if !d.was.restarts(c.value("ssl_cert", version), c.value("ssl_key", version)) {
+		return nil
+	}
+	for _, program := range []string{"mariadbd", "/usr/sbin/mariadbd", "mysqld", "/usr/sbin/mysqld"} { // cron's PATH is short
+		said, err := d.o.Exec(ctx, installers.Program{Argv: d.starting(program)})
+		switch {
+		case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil || said.Code == 0:
+			return err
+		}
+		return fmt.Errorf("the server would not start again: %s says %.300q; it is not restarted", program, said.Stderr[strings.LastIndexByte(said.Stderr, '\n')+1:])
+	}
+	return nil // it is in a container, perhaps
 }
 
 // Activate implements installers.Server: the server takes what its option files name now,

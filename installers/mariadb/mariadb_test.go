@@ -25,6 +25,16 @@ func TestFirstTime(t *testing.T) {
 		t.Errorf("something was written: %v", err)
 	}
 	s.said["restart"] = []string{s.program("restarts", "touch DIR/restart DIR/restarted; kill $(cat DIR/run/pid); while [ -e DIR/run/pid ]; do sleep 0.05; done")}
+	s.write("more.d/60-bad.cnf", "[mysqld]\nno_such_option = 1\n")
+	if res := b.Apply(m); res.OK() || !strings.Contains(res.Error, "unknown variable 'no_such_option=1'") {
+		t.Fatalf("%+v", res)
+	}
+	if _, err := os.Stat(s.dir + "/restarted"); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("it was restarted, and does not start: %v", err)
+	}
+	if err := os.Remove(s.dir + "/more.d/60-bad.cnf"); err != nil {
+		t.Fatal(err)
+	}
 	if res := b.Apply(m); !res.OK() {
 		t.Fatalf("%+v", res)
 	}
