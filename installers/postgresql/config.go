@@ -18,6 +18,7 @@ func Kind() target.Kind {
 	return target.Kind{
 		Name:        "postgresql",
 		Description: "PostgreSQL, while it runs",
+		Single:      true,
 		Settings: []target.Setting{
 			{Name: "config", Type: target.Path, Doc: "its postgresql.conf; else the only one below /etc/postgresql"},
 			{Name: "data_directory", Type: target.Path, Doc: "its data; else as the configuration says, or the folder of that"},

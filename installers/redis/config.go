@@ -18,6 +18,7 @@ func Kind() target.Kind {
 	return target.Kind{
 		Name:        "redis",
 		Description: "Redis or Valkey, while it runs",
+		Single:      true,
 		Settings: []target.Setting{
 			{Name: "config", Type: target.Path, Default: "/etc/redis/redis.conf", Doc: "the configuration that it was started with"},
 			{Name: "pem", Type: target.Path, Doc: "the PEM file to write, else NAME.pem in dir"},

@@ -22,6 +22,9 @@ type Kind struct {
 	// "certbot-haproxy:haproxy-authenticator".
 	Aliases  []string
 	Settings []Setting
+	// Single: the server has one certificate for all names, so that two deliveries to it
+	// would take its place from each other, with each run anew.
+	Single bool
 	// Found says what there is of it on this machine ("HAProxy 2.6.12, socket
 	// /run/haproxy/admin.sock"). The error says why it cannot be used. Nil: a service
 	// elsewhere, for which nothing has to be here.

@@ -165,7 +165,15 @@ func (d *deliveries) target(path string, t *Deliver, names []string) {
 		d.l.bad(path+".reload", "remove it; see the settings of "+kind, "%s is told of new certificates by what it has for that", kind)
 	}
 	for _, n := range names {
-		d.once(path, "target\x00"+kind+"\x00"+t.Target.Values.String()+"\x00"+n, kind+" gets the certificate of "+n+" already")
+		where := "target\x00" + kind + "\x00" + t.Target.Values.String()
+		if !t.Target.Kind.Single {
+			where += "\x00" + n
+		}
+		if first, twice := d.seen[where]; twice && t.Target.Kind.Single {
+			d.l.bad(path, "keep one of the two, with all names in one certificate", "%s has one certificate, and gets one already, at %s", kind, first)
+			return
+		}
+		d.once(path, where, kind+" gets the certificate of "+n+" already")
 	}
 }
 

@@ -173,6 +173,7 @@ func TestDeliverMistakes(t *testing.T) {
 		"same file":       {cert("{" + x + "}\n  - {name: b, hosts: [b.test], deliver: [{" + x + "}]}"), ":11:50", "/x/cert.pem is written already, at"},
 		"same folder":     {cert("{" + x + "}\n      - {files: {dir: /x, layout: key-first}}"), ":11:17", "has the certificate of a"},
 		"same versions":   {cert("{files: {dir: /x, names: {key: k}}}\n  - {name: 'b*', hosts: [b.test], deliver: [{files: {dir: /x, names: {key: l}}}]}\n  - {name: b_, hosts: [b.test], deliver: [{files: {dir: /x, names: {key: m}}}]}"), ":12:51", "has the certificate of b_"},
+		"one certificate": {cert("{redis: {}}\n  - {name: b, hosts: [b.test], deliver: [{redis: {}}]}"), ":11:42", "keep one of the two, with all names in one certificate"},
 		"same program":    {cert("{exec: {command: [a]}}\n      - {exec: {command: [a]}}"), ":11:9", "gets the certificate of a already"},
 		"hosts in one":    {site("{key_type: p256}", "{"+x+"}"), ":7:23", "put {name} into dir or names"},
 		"site without":    {site("off", "{"+x+"}"), ":7:14", "has no certificate"},
