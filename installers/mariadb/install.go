@@ -227,11 +227,17 @@ func (d *MariaDB) starting(program string) []string {
 // Somebody may have left there what it does not start with; it runs well until then.
 func (d *MariaDB) Test(ctx context.Context) error {
 	c, err := load(d.o.Config, "", nil)
-	if err != nil || d.was == nil {
+	if err != nil {
 		return err
 	}
-	version := strings.SplitN(d.was.version, "-", 2)[0]
-	if !d.was.restarts(c.value("ssl_cert", version), c.value("ssl_key", version)) {
+	is := d.was
+	if is == nil { // of a rollback, there was no plan
+		if is, err = d.ask(ctx); err != nil {
+			return nil // it does not run: nothing can be lost
+		}
+	}
+	version := strings.SplitN(is.version, "-", 2)[0]
+	if !is.restarts(c.value("ssl_cert", version), c.value("ssl_key", version)) {
 		return nil
 	}
 	for _, program := range []string{"mariadbd", "/usr/sbin/mariadbd", "mysqld", "/usr/sbin/mysqld"} { // cron's PATH is short

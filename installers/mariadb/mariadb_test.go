@@ -32,7 +32,16 @@ func TestFirstTime(t *testing.T) {
 	if _, err := os.Stat(s.dir + "/restarted"); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("it was restarted, and does not start: %v", err)
 	}
-	if err := os.Remove(s.dir + "/more.d/60-bad.cnf"); err != nil {
+	// Nor is it for a rollback, which has no plan.
+	rolls, err := New(Options{Name: "x", Config: s.dir + "/my.cnf", Dir: s.dir, Client: "mariadb", Socket: s.dir + "/run/s.sock", Run: installers.Run, Exec: installers.Exec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("more.d/zz-edge.cnf", "[mysqld]\nssl_cert = /other\n")
+	if err := rolls.Test(t.Context()); err == nil || !strings.Contains(err.Error(), "it is not restarted") {
+		t.Errorf("%v", err)
+	}
+	if err := errors.Join(os.Remove(s.dir+"/more.d/60-bad.cnf"), os.Remove(s.dir+"/more.d/zz-edge.cnf")); err != nil {
 		t.Fatal(err)
 	}
 	if res := b.Apply(m); !res.OK() {
