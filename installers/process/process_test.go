@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -49,6 +50,33 @@ func TestNamed(t *testing.T) {
 	} {
 		if p, err := Named(pidFile(t, content), program); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%.20q: %+v, %v", content, p, err)
+		}
+	}
+}
+
+// Anybody can start a server's program.
+func TestOfOthers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("not run: only root can start a process as somebody else")
+		return
+	}
+	program, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, attr := range map[string]*syscall.SysProcAttr{
+		"of another user": {Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}, "like ours": {},
+	} {
+		cmd := exec.Command(program, "1000")
+		cmd.SysProcAttr = attr
+		if err := cmd.Start(); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		p, err := Read(cmd.Process.Pid)
+		if err != nil || p.Runs(program) != (name == "like ours") {
+			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
 }
