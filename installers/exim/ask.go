@@ -81,7 +81,8 @@ type state struct {
 }
 
 func (x *Exim) look(ctx context.Context) (*state, error) {
-	v, err := x.ask(ctx, "tls_certificate", "tls_privatekey", "tls_advertise_hosts", "tls_on_connect_ports", "exim_group", "local_interfaces", "daemon_smtp_ports")
+	v, err := x.ask(ctx, "tls_certificate", "tls_privatekey", "tls_advertise_hosts", "tls_on_connect_ports", "exim_group", "local_interfaces", "daemon_smtp_ports",
+		"pid_file_path", "spool_directory", "exim_path")
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +114,7 @@ func (x *Exim) look(ctx context.Context) (*state, error) {
 		return nil, errors.New("no port of its is for TLS; write tls_advertise_hosts = *, or say with ports: where it listens")
 	}
 	if len(x.o.Reload) == 0 {
-		if x.pid, err = x.daemon(ctx); err != nil {
+		if x.pid, err = x.daemon(v); err != nil {
 			return nil, err
 		}
 	}
@@ -121,11 +122,7 @@ func (x *Exim) look(ctx context.Context) (*state, error) {
 }
 
 // daemon is the process that listens. It is not root's: Exim gives up its rights.
-func (x *Exim) daemon(ctx context.Context) (pid int, err error) {
-	v, err := x.ask(ctx, "pid_file_path", "spool_directory", "exim_path")
-	if err != nil {
-		return 0, err
-	}
+func (x *Exim) daemon(v map[string]string) (pid int, err error) {
 	path := x.o.PIDFile
 	if path == "" {
 		path = v["pid_file_path"]

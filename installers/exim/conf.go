@@ -49,7 +49,8 @@ func parseConf(src []byte) (*conf, error) {
 	c := &conf{src: src, end: len(src)}
 	for at, n := 0, 1; at < len(src); {
 		s := statement{from: at, line: n, depth: c.depth}
-		for more := true; more && at < len(src); n++ {
+		open := true
+		for ; open && at < len(src); n++ {
 			to := len(src)
 			if i := bytes.IndexByte(src[at:], '\n'); i >= 0 {
 				to = at + i + 1
@@ -57,18 +58,20 @@ func parseConf(src []byte) (*conf, error) {
 			text := strings.TrimSpace(string(src[at:to]))
 			at = to
 			if strings.HasPrefix(text, "#") {
-				more = s.to != 0 // it is skipped in the middle of a statement
-				s.comments = more
+				open = s.to != 0 // it is skipped in the middle of a statement
+				s.comments = open
 				continue
 			}
 			s.to = to
-			text, more = strings.CutSuffix(text, "\\")
+			text, open = strings.CutSuffix(text, "\\")
 			s.text += text
 		}
 		if s.to == 0 {
 			continue // a comment
 		}
-		at = max(at, s.to)
+		if open {
+			return nil, fmt.Errorf("line %d: it goes on in a line that there is not", s.line)
+		}
 		if c.add(s) {
 			break
 		}
@@ -99,8 +102,8 @@ func (c *conf) add(s statement) (end bool) {
 // errByHand is why the place of an option is not for a program to find.
 var errByHand = errors.New("edge does not know where to write")
 
-// set gives an option or a macro a value, and returns all of the file. Above says that it
-// has to be set already where the file does not set it: that is elsewhere then.
+// set gives an option or a macro a value, and returns all of the file. Elsewhere says that
+// it is set already, so in another file where this one does not.
 func (c *conf) set(name, value string, elsewhere bool) ([]byte, error) {
 	var found *statement
 	for i := range c.list {

@@ -27,7 +27,7 @@ type planned struct {
 	names []string // that have to lead to the PEM file
 	want  pair     // the two options
 	all   bool     // other names lead there as well
-	same  bool     // the configuration has not changed
+	same  bool     // the configuration was in force before, and could be
 }
 
 func (p *planned) counts() bool {
@@ -86,6 +86,9 @@ func (x *Exim) Plan(ctx context.Context, m *delivery.Material) (*installers.Plan
 		if err := x.planConfig(p, pl, s); err != nil {
 			return nil, err
 		}
+	}
+	if _, err := os.Stat(x.table()); err != nil {
+		pl.same = false // it was written by hand, and the daemon is to be told now
 	}
 	x.watch(p, s, m, takes, left)
 	x.planned = pl
@@ -169,7 +172,7 @@ func (x *Exim) planConfig(p *installers.Plan, pl *planned, s *state) error {
 		set("MAIN_TLS_ENABLE", "yes", false)
 	}
 	if errors.Is(err, errByHand) {
-		return fmt.Errorf("%s: %w; write there:\n%s = %s\n%s = %s", path, err, cert, pl.want.cert, key, pl.want.key)
+		return fmt.Errorf("%s: %w; have edge deliver again when you have written there, and before you tell the daemon:\n%s = %s\n%s = %s", path, err, cert, pl.want.cert, key, pl.want.key)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -287,23 +290,16 @@ func (x *Exim) Commands() (test, activate []string) {
 // Test implements installers.Server: Debian's file is made, Exim can read it, and what it
 // looks up for each name is the PEM file.
 func (x *Exim) Test(ctx context.Context) error {
-	config := x.o.Config
-	if config == "" {
-		out, err := x.exim(ctx, "-bP", "configure_file")
-		if err != nil {
-			return err
-		}
-		config = strings.TrimSpace(out)
-	}
-	if x.macros(config) != "" {
-		if _, err := x.o.Run(ctx, x.o.Update); err != nil {
+	counts := x.planned.counts()
+	if !counts || !x.planned.same { // else, what others have not put in force yet is theirs
+		if err := x.make(ctx); err != nil {
 			return err
 		}
 	}
 	if _, err := x.exim(ctx, "-bV"); err != nil {
 		return err
 	}
-	if !x.planned.counts() {
+	if !counts {
 		return nil
 	}
 	v, err := x.ask(ctx, "tls_certificate", "tls_privatekey")
@@ -314,6 +310,23 @@ func (x *Exim) Test(ctx context.Context) error {
 		return fmt.Errorf("Exim says tls_certificate = %s, and not what edge wrote: another file counts more, or a macro has its name in it", clip(now.cert))
 	}
 	return x.expand(ctx)
+}
+
+// make makes the configuration of Debian's files.
+func (x *Exim) make(ctx context.Context) error {
+	config := x.o.Config
+	if config == "" {
+		out, err := x.exim(ctx, "-bP", "configure_file")
+		if err != nil {
+			return err
+		}
+		config = strings.TrimSpace(out)
+	}
+	if x.macros(config) == "" {
+		return nil
+	}
+	_, err := x.o.Run(ctx, x.o.Update)
+	return err
 }
 
 // expand has Exim look up the names of a plan.
@@ -354,7 +367,11 @@ func (x *Exim) Activate(ctx context.Context) error {
 		_, err := x.o.Run(ctx, x.o.Reload)
 		return err
 	}
-	pid, err := x.daemon(ctx)
+	v, err := x.ask(ctx, "pid_file_path", "spool_directory", "exim_path")
+	if err != nil {
+		return err
+	}
+	pid, err := x.daemon(v)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it reads all when it starts
 	}

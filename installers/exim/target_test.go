@@ -31,6 +31,7 @@ type server struct {
 	group       string
 	daemon      *edgetest.Daemon
 	said        map[string][]string
+	within      time.Duration // how long a delivery may take, where it is going to fail
 }
 
 // confText has DIR, SMTPS, SMTP and TREE in it.
@@ -65,7 +66,7 @@ func newServer(t *testing.T, more string) *server {
 	s := &server{t: t, dir: dir}
 	smtp, smtps := edgetest.FreePort(t), edgetest.FreePort(t)
 	s.smtp, s.smtps = fmt.Sprintf("127.0.0.1:%d", smtp), fmt.Sprintf("127.0.0.1:%d", smtps)
-	groups, err := os.ReadFile(tree + "/group")
+	groups, err := os.ReadFile(tree + "/own/group")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +134,9 @@ func (s *server) target(ctx context.Context, env *target.Env) (delivery.Target, 
 	v, problems := target.Parse(&k, s.said, env.Getenv, false, true)
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("%v", problems)
+	}
+	if s.within != 0 {
+		env.Within = s.within
 	}
 	return k.Target(ctx, v, env)
 }
