@@ -225,7 +225,7 @@ func TestPreflightCannotPresent(t *testing.T) {
 	w := world{names{ips: map[string][]string{"a.test": {ourIP}, "b.test": {ourIP}}}, map[string]string{ourIP + ":443": fmt.Sprintf("127.0.0.1:%d", s.o.TLSALPN.Port)}, ourIP, []string{ourIP}}
 	f := Preflight(t.Context(), s, []edge.ChallengeType{edge.HTTP01}, identifiers(t, "a.test", "b.test"), w.options())
 	var failed *acmeglue.AuthorizationError
-	if err := f.Err(); !errors.As(err, &failed) || len(failed.Failed) != 2 || !strings.Contains(err.Error(), "validation of b.test by http-01: Could not bind TCP port") || !strings.Contains(err.Error(), "nothing was ordered") {
+	if err := f.Err(); !errors.As(err, &failed) || len(failed.Failed) != 2 || !strings.Contains(err.Error(), "validation of a.test, b.test by http-01: Could not bind TCP port") || !strings.Contains(err.Error(), "nothing was ordered") {
 		t.Errorf("got %v", err)
 	}
 	f = Preflight(t.Context(), s, nil, identifiers(t, "a.test", "b.test"), w.options())

@@ -18,11 +18,8 @@ func TestWarnings(t *testing.T) {
 	s := newServer(t, someConf)
 	s.write("certs/one.pem", pemOf(t, "old.example.test"))
 	s.write("certs/one.pem.ocsp", "")
-	if err := os.Chmod(s.path("certs/one.pem"), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	s.daemon.Start(t)
-	for name, want := range map[string][]string{"0": {"0.pem is the first file of its folder"}, "two": nil, "one": {"everybody can read the private key", "one.pem.ocsp with the certificate"}} {
+	for name, want := range map[string][]string{"0": {"0.pem is the first file of its folder"}, "two": nil, "one": {"one.pem.ocsp with the certificate"}} {
 		m := newMaterial(t, name, "a.example.test")
 		h, err := New(must(options(s.values(), s.env(name))))
 		if err != nil {
@@ -38,6 +35,17 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("%s: %q", name, p.Warnings[i])
 			}
 		}
+	}
+	// No key is written where others could read it, nor over what is no PEM file.
+	h, err := New(must(options(s.values(), s.env("one"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(s.path("certs/one.pem"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Plan(t.Context(), newMaterial(t, "one", "a.example.test")); err == nil || !strings.Contains(err.Error(), "others can read the key; chmod 0640") {
+		t.Errorf("a file that others can read: %v", err)
 	}
 }
 

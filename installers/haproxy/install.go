@@ -13,6 +13,7 @@ import (
 
 	"edge/installers"
 	"edge/installers/delivery"
+	"edge/installers/pemfile"
 )
 
 // HAProxy is one on this machine. It implements delivery.Planner. Not safe for concurrent
@@ -126,8 +127,8 @@ func (h *HAProxy) planPEM(p *installers.Plan, at *place, pem []byte) error {
 	if info.Mode()&fs.ModeSymlink != 0 && !hasKey(c.Old) {
 		return fmt.Errorf("%s is a symbolic link to %s, which has no key in it: a file of something else is not overwritten; put a PEM file with certificate and key there", path, c.Path)
 	}
-	if info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("everybody can read the private key in %s: chmod o= %[1]s", c.Path))
+	if err := pemfile.Takes(c.Path, c.Old); err != nil {
+		return err
 	}
 	if !bytes.Equal(c.Old, c.New) {
 		p.Changes = append(p.Changes, c)

@@ -16,6 +16,7 @@ import (
 	"edge"
 	"edge/installers"
 	"edge/installers/delivery"
+	"edge/installers/pemfile"
 )
 
 // load reads the configuration that hitch has, wherever links lead to.
@@ -120,6 +121,9 @@ func (h *Hitch) planPEM(p *installers.Plan, ours string, m *delivery.Material) e
 		p.Changes = append(p.Changes, c)
 		return nil
 	case err != nil && old == nil:
+		return err
+	}
+	if err := pemfile.Takes(c.Path, old); err != nil {
 		return err
 	}
 	c.Op, c.Old, c.New = installers.Rewrite, old, append(c.New, parameters(old)...)

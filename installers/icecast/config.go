@@ -21,6 +21,7 @@ func Kind() target.Kind {
 	return target.Kind{
 		Name:        "icecast",
 		Description: "Icecast, the streaming server",
+		Single:      true,
 		Aliases:     []string{old},
 		Settings: []target.Setting{
 			{Name: "configuration_file", Type: target.Path, Old: []string{old + "-configuration_file"}, Doc: "icecast.xml; else the first of its usual places"},

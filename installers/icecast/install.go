@@ -18,6 +18,7 @@ import (
 
 	"edge/installers"
 	"edge/installers/delivery"
+	"edge/installers/pemfile"
 	"edge/internal/durable"
 )
 
@@ -113,6 +114,9 @@ func (i *Icecast) planBundle(p *installers.Plan, doc *document, m *delivery.Mate
 	case bytes.Equal(c.Old, c.New):
 		return nil
 	default:
+		if err := pemfile.Takes(c.Path, c.Old); err != nil {
+			return err
+		}
 		p.Forget = true // no old key is kept
 	}
 	p.Changes = append(p.Changes, c)

@@ -105,20 +105,39 @@ func Plan(p *installers.Plan, f File) error {
 		return err
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is in the way, and no regular file; move it away", c.Path)
-	case info.Mode().Perm()&^f.Mode != 0:
-		return fmt.Errorf("%s has mode %#o, so that others can read the key; chmod %#o %s", c.Path, info.Mode().Perm(), f.Mode, c.Path)
 	}
 	if c.Old, err = Read(c.Path); err != nil {
 		return err
 	}
-	// The old content is not kept, so it has to be of this kind: a typing error may name any
-	// file. One that was emptied, or ends too early, is put right.
-	if c.Secret && !f.Any && len(c.Old) > 0 && !bytes.Contains(c.Old, []byte("-----BEGIN ")) {
-		return fmt.Errorf("%s is there, and is no PEM file; nothing is written over it: name another, or move it away", c.Path)
+	if err := fits(c.Path, info.Mode(), f.Mode, c.Old, f.Any || f.Public); err != nil {
+		return err
 	}
 	if c.Op = installers.Rewrite; !bytes.Equal(c.Old, c.New) {
 		p.Changes = append(p.Changes, c)
 		p.Forget = p.Forget || c.Secret
+	}
+	return nil
+}
+
+// Takes reports why a key may not be written over what is there under a path, which has no
+// links.
+func Takes(path string, old []byte) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	return fits(path, info.Mode(), 0o770, old, false)
+}
+
+// fits looks at a file that is going to have a key: nobody else can read it, and the old
+// content, which is not kept, is of this kind, since a typing error may name any file. One
+// that was emptied, or ends too early, is put right.
+func fits(path string, mode, most fs.FileMode, old []byte, anything bool) error {
+	switch {
+	case mode.Perm()&^most != 0:
+		return fmt.Errorf("%s has mode %#o, so that others can read the key; chmod %#o %[1]s", path, mode.Perm(), mode.Perm()&most)
+	case !anything && len(old) > 0 && !bytes.Contains(old, []byte("-----BEGIN ")):
+		return fmt.Errorf("%s is there, and is no PEM file; nothing is written over it: name another, or move it away", path)
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ func Kind() target.Kind {
 	return target.Kind{
 		Name:        "pritunl",
 		Description: "The web console of Pritunl, by its API",
+		Single:      true,
 		Aliases:     []string{"letsencrypt-pritunl:pritunl", "certbot-pritunl:pritunl"},
 		Settings: []target.Setting{
 			{Name: "server", Type: target.Text, Must: true, Doc: "https://HOST or https://HOST:PORT of the web console"},

@@ -26,6 +26,7 @@ func Kind() target.Kind {
 	return target.Kind{
 		Name:        "proxmox",
 		Description: "The web interface and API of Proxmox VE and Proxmox Backup Server",
+		Single:      true,
 		Aliases:     []string{"letsencrypt-proxmox:proxmox", "certbot-proxmox:proxmox"},
 		Settings: []target.Setting{
 			{Name: "server", Type: target.Text, Doc: "HOST, HOST:PORT or https://HOST:PORT of the API; on a node of Proxmox VE, pvenode is used where nothing is said"},
