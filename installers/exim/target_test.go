@@ -181,7 +181,7 @@ func (s *server) rig() *targettest.Rig {
 }
 
 func newRig(t *testing.T) *targettest.Rig {
-	s := newServer(t, tlsText)
+	s := newServer(t, "") // the default is nobody's, and need not be watched for a while
 	s.daemon.Start(t)
 	return s.rig()
 }
