@@ -216,7 +216,7 @@ func (r *remote) write(list []*wanted) (renamed bool, err error) {
 	var staged []*wanted
 	for _, w := range list {
 		if w.done() { // but an undo that was killed may have left the old key
-			if err = r.remove(temp(w.at), w.at); err != nil {
+			if err = r.clear(w.at); err != nil {
 				break
 			}
 			continue
@@ -233,6 +233,7 @@ func (r *remote) write(list []*wanted) (renamed bool, err error) {
 		}
 		if err != nil {
 			_ = r.files.Remove(temp(w.at)) // the first error says more; the next run does it
+			_ = r.files.RemoveDirectory(private(w.at))
 		}
 	}
 	return renamed, err

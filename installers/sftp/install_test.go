@@ -51,12 +51,15 @@ func TestFiles(t *testing.T) {
 	if err := os.Chown(at("key"), 1234, 4321); err != nil {
 		t.Fatal(err)
 	}
-	write(t, temp(at("key")), "left", 0o644)
+	write(t, private(at("key")), "left", 0o644) // as a file in the way
 	o := FileOptions{
 		Options: s.options(), Mode: 0o640, KeyFirst: true,
 		Paths: map[Part]string{Key: at("key"), Cert: at("cert"), Chain: at("chain"), Fullchain: at("fullchain"), Bundle: at("bundle")},
 	}
 	o.Before = func(step durable.Step, path string) error {
+		if info, err := os.Stat(private(path)); step == durable.Write && (err != nil || info.Mode().Perm() != 0o700) {
+			return fmt.Errorf("the folder of it: %v %v", info, err)
+		}
 		if info, err := os.Stat(temp(path)); step == durable.Write && (err != nil || info.Mode().Perm() != 0o600 || info.Size() != 0) {
 			return fmt.Errorf("before it is written: %v %v", info, err)
 		}
@@ -86,11 +89,14 @@ func TestFiles(t *testing.T) {
 		t.Errorf("%v %v", why, err)
 	}
 	// Nothing is to be written, and what was left goes all the same.
+	if err := os.Mkdir(private(at("key")), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	write(t, temp(at("key")), "an old key", 0o600)
 	if _, err := tg.Put(t.Context(), m, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(temp(at("key"))); err == nil {
+	if _, err := os.Stat(private(at("key"))); err == nil {
 		t.Error("an old key was left")
 	}
 	// Somebody else writes one of them: the undo leaves it.

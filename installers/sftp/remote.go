@@ -30,9 +30,14 @@ type file struct {
 	gid  uint32
 }
 
-// temp is the name that a file has until it is whole. It is always the same, so that
-// what a run which was killed left is in the way of the next, which removes it.
-func temp(at string) string { return path.Join(path.Dir(at), "."+path.Base(at)+".edge") }
+// private is a folder that nobody else can look into, in which a file is until it is
+// whole: a file that is made there has the mode that the other machine's umask gives it, and
+// who opens it before it gets another one could read the key later. The name is always the
+// same, so that what a run which was killed left is in the way of the next, which removes it.
+func private(at string) string { return path.Join(path.Dir(at), "."+path.Base(at)+".edge") }
+
+// temp is the name that a file has until then.
+func temp(at string) string { return path.Join(private(at), "new") }
 
 // read returns nil where there is no such file.
 func (r *remote) read(at string) (*file, error) {
@@ -71,11 +76,17 @@ func (r *remote) read(at string) (*file, error) {
 // mode, which is after it has its owner.
 func (r *remote) stage(at string, f, old *file) (err error) {
 	tmp := temp(at)
-	if err := r.remove(tmp, at); err != nil {
+	if err := r.clear(at); err != nil {
 		return err
 	}
 	if err := r.m.o.Before(durable.Create, at); err != nil {
 		return err
+	}
+	if err := r.files.Mkdir(private(at)); err != nil {
+		return fmt.Errorf("%s: %w", private(at), err)
+	}
+	if err := r.files.Chmod(private(at), 0o700); err != nil {
+		return fmt.Errorf("%s: %w", private(at), err)
 	}
 	out, err := r.files.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
@@ -85,6 +96,7 @@ func (r *remote) stage(at string, f, old *file) (err error) {
 		if err != nil {
 			_ = out.Close()
 			_ = r.files.Remove(tmp) // the first error says more
+			_ = r.files.RemoveDirectory(private(at))
 			err = fmt.Errorf("%s: %w", tmp, err)
 		}
 	}()
@@ -136,6 +148,28 @@ func (r *remote) replace(at string) error {
 	}
 	if err := r.files.PosixRename(temp(at), at); err != nil {
 		return fmt.Errorf("rename %s to %s: %w", temp(at), at, err)
+	}
+	_ = r.files.RemoveDirectory(private(at)) // it is empty; else the next run does it
+	return nil
+}
+
+// clear removes what is there under the temporary name of a file.
+func (r *remote) clear(at string) error {
+	info, err := r.files.Lstat(private(at))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r.m.o.Before(durable.Unlink, at)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", private(at), err)
+	}
+	if !info.IsDir() {
+		return r.remove(private(at), at)
+	}
+	if err := r.remove(temp(at), at); err != nil {
+		return err
+	}
+	if err := r.files.RemoveDirectory(private(at)); err != nil {
+		return fmt.Errorf("remove %s: %w", private(at), err)
 	}
 	return nil
 }
