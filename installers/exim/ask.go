@@ -96,6 +96,7 @@ func (x *Exim) look(ctx context.Context) (*state, error) {
 			return nil, fmt.Errorf("%s is not the path of its configuration; say with config: which it is", clip(s.config))
 		}
 	}
+	x.debian = x.macros(s.config) != ""
 	ports := x.o.Ports
 	if len(ports) == 0 {
 		ports = items(v["daemon_smtp_ports"])

@@ -93,6 +93,7 @@ type Exim struct {
 	o       Options
 	planned *planned // what was planned last
 	pid     int      // of the daemon, when it was looked for last
+	debian  bool     // its configuration is made of Debian's files, as was found last
 }
 
 var _ delivery.Planner = (*Exim)(nil)

@@ -368,3 +368,27 @@ func TestDebian(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 }
+
+// At whatever step the process dies while the configuration changes, the next one finds
+// its way. The normal run takes a sample of the steps.
+func TestKilled(t *testing.T) {
+	t.Parallel() // much of it is waiting
+	s := newServer(t, tlsText)
+	b := s.bench(t)
+	s.said["default"] = []string{always}
+	every := 17
+	if os.Getenv("EDGE_SOAK") != "" {
+		every = 1
+	}
+	for n := 2; ; n += every {
+		m := b.Material(fmt.Sprint("l", n), fmt.Sprintf("l%d.example.test", n))
+		if !b.Killed(m, n) {
+			t.Logf("there are %d steps or less", n)
+			break
+		}
+		if res := b.Apply(m); !res.OK() {
+			t.Fatalf("after step %d: %+v", n, res)
+		}
+		b.Shows(m)
+	}
+}

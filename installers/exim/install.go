@@ -281,6 +281,9 @@ func (x *Exim) Commands() (test, activate []string) {
 	if x.o.Config != "" {
 		test = []string{program, "-C", x.o.Config, "-bV"}
 	}
+	if x.debian {
+		test = x.o.Update
+	}
 	if len(x.o.Reload) > 0 {
 		activate = x.o.Reload
 	}
