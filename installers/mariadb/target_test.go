@@ -74,7 +74,7 @@ func newServer(t *testing.T, pem string) *server {
 	s.write("more.d/50-server.cnf", fmt.Sprintf("[server]\nbind-address = 127.0.0.1\nport = %d\nperformance-schema = off\n%s%s\n", port, tls,
 		strings.ReplaceAll(strings.Join(small, "\n"), "--", "")))
 	run := fmt.Sprintf("while :; do mariadbd --defaults-file=%[1]s/my.cnf --datadir=%[1]s/data --pid-file=%[1]s/run/pid --user=mysql; [ -e %[1]s/restart ] || exit; rm %[1]s/restart; done", dir)
-	s.daemon = &edgetest.Daemon{Argv: []string{"sh", "-c", run}, Dir: dir, Up: []string{s.addr}}
+	s.daemon = &edgetest.Daemon{Argv: []string{"sh", "-c", run}, Dir: dir, Up: []string{s.addr, dir + "/run/s.sock"}}
 	s.said = map[string][]string{"config": {dir + "/my.cnf"}, "dir": {dir + "/ssl"}, "socket": {dir + "/run/s.sock"}}
 	s.daemon.Start(t)
 	return s

@@ -61,7 +61,7 @@ func newServer(t *testing.T, more string) *server {
 	s.swap("kept as it is\n", "kept as it is\n"+strings.ReplaceAll(more, "DIR", dir))
 	s.write("users.acl", "user default on >hush-hush-9 ~* &* +@all\n", gid)
 	s.daemon = &edgetest.Daemon{
-		Argv: []string{"redis-server", s.conf}, Dir: dir, Up: []string{s.addr},
+		Argv: []string{"redis-server", s.conf}, Dir: dir, Up: []string{s.addr, dir + "/run/redis.sock"},
 		Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)},
 	}
 	s.between(dir + "/between.sock")

@@ -38,7 +38,8 @@ func FreePort(t testing.TB) int {
 type Daemon struct {
 	Argv []string
 	Dir  string // its working folder, where its output goes
-	// Up are addresses that it listens on when it has started.
+	// Up are addresses that it listens on when it has started: HOST:PORT, or the path of a
+	// socket.
 	Up         []string
 	Credential *syscall.Credential // nil: this process's
 	cmd        *exec.Cmd
@@ -72,7 +73,7 @@ func (d *Daemon) Start(t testing.TB) {
 	deadline := time.Now().Add(20 * time.Second)
 	for _, addr := range d.Up {
 		for {
-			c, err := net.Dial("tcp", addr)
+			c, err := net.Dial(network(addr), addr)
 			if err == nil {
 				_ = c.Close() // only tried
 				break
@@ -87,6 +88,13 @@ func (d *Daemon) Start(t testing.TB) {
 			}
 		}
 	}
+}
+
+func network(addr string) string {
+	if strings.HasPrefix(addr, "/") {
+		return "unix"
+	}
+	return "tcp"
 }
 
 // Stop ends it with all processes of its group.
@@ -106,7 +114,7 @@ func (d *Daemon) Stop(t testing.TB) {
 	deadline := time.Now().Add(10 * time.Second)
 	for _, addr := range d.Up { // others of the group are on their way
 		for time.Now().Before(deadline) {
-			c, err := net.Dial("tcp", addr)
+			c, err := net.Dial(network(addr), addr)
 			if err != nil {
 				break
 			}
