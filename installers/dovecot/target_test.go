@@ -154,7 +154,7 @@ func (s *server) hold(t *testing.T) func() error {
 func newRig(t *testing.T) *targettest.Rig {
 	s := newServer(t, "")
 	return &targettest.Rig{
-		Target:   s.target,
+		Target: s.target, Parallel: true,
 		At:       []installers.Endpoint{{Addr: s.imaps}, {Addr: s.imap, StartTLS: "imap"}, {Addr: s.pop3s}},
 		Snapshot: func(*testing.T) string { return s.files("dovecot.conf", "conf.d/*", "edge/*") },
 		Stop:     func(t *testing.T) { s.daemon.Stop(t) }, Start: func(t *testing.T) { s.daemon.Start(t) },

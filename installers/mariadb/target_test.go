@@ -148,7 +148,7 @@ func (s *server) hold(t *testing.T) func() error {
 func newRig(t *testing.T) *targettest.Rig {
 	s := newServer(t, "one.pem")
 	return &targettest.Rig{
-		Single: true, Target: s.target,
+		Single: true, Target: s.target, Parallel: true,
 		At: []installers.Endpoint{{Addr: s.addr, StartTLS: "mysql"}},
 		Snapshot: func(*testing.T) string {
 			pem, err := os.ReadFile(s.dir + "/ssl/one.pem")

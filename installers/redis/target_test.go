@@ -179,7 +179,7 @@ func (s *server) hold(t *testing.T) func() error {
 func newRig(t *testing.T) *targettest.Rig {
 	s := newServer(t, "")
 	return &targettest.Rig{
-		Single: true, Target: s.target,
+		Single: true, Target: s.target, Parallel: true,
 		At: []installers.Endpoint{{Addr: s.addr}},
 		Snapshot: func(*testing.T) string {
 			pem, err := os.ReadFile(s.dir + "/ssl/one.pem")
