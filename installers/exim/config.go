@@ -125,7 +125,7 @@ func (x *Exim) table() string { return filepath.Join(x.o.Dir, "names") }
 func (x *Exim) Name() string { return "exim" }
 
 // Root implements delivery.Planner.
-func (x *Exim) Root() string { return x.o.Dir }
+func (x *Exim) Root() string { return filepath.Dir(x.o.Dir) } // that of a first delivery is not there yet
 
 // Settings implements delivery.Planner.
 func (x *Exim) Settings() string { return x.o.Settings }
