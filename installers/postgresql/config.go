@@ -37,7 +37,7 @@ func Kind() target.Kind {
 			if err != nil {
 				return "", err
 			}
-			return fmt.Sprintf("PostgreSQL %s, %s, at %s", is.version, is.conf.paths[0], is.at.Addr), nil
+			return fmt.Sprintf("PostgreSQL %s, %s, at %s", is.version, is.conf.Paths[0], is.at.Addr), nil
 		},
 		Target: func(_ context.Context, v target.Values, env *target.Env) (delivery.Target, error) {
 			p, err := New(options(v, env))

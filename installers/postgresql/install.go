@@ -16,6 +16,7 @@ import (
 
 	"edge/installers"
 	"edge/installers/delivery"
+	"edge/installers/directive"
 	"edge/installers/pemfile"
 	"edge/installers/process"
 	"edge/internal/durable"
@@ -38,15 +39,15 @@ func (p *PostgreSQL) look() (*running, error) {
 		return nil, err
 	}
 	is := &running{conf: c, data: p.o.Data}
-	switch set := c.value("data_directory"); {
+	switch set := c.Value("data_directory"); {
 	case is.data != "":
 	case filepath.IsAbs(set):
 		is.data = set
 	default:
-		is.data = filepath.Dir(c.paths[0])
+		is.data = filepath.Dir(c.Paths[0])
 	}
 	if is.auto, err = load(filepath.Join(is.data, "postgresql.auto.conf")); errors.Is(err, fs.ErrNotExist) {
-		is.auto = &conf{}
+		is.auto = &conf{&directive.Set{}}
 	} else if err != nil {
 		return nil, err
 	}
@@ -116,10 +117,10 @@ func isPostgres(program string) bool {
 }
 
 // wanted are the settings that have the server show a PEM file.
-func (is *running) wanted(path string) []setting {
-	list := []setting{{"ssl_cert_file", path}, {"ssl_key_file", path}}
-	if !on(is.conf.value("ssl")) {
-		list = append(list, setting{"ssl", "on"})
+func (is *running) wanted(path string) []directive.Setting {
+	list := []directive.Setting{{Name: "ssl_cert_file", Value: path}, {Name: "ssl_key_file", Value: path}}
+	if !on(is.conf.Value("ssl")) {
+		list = append(list, directive.Setting{Name: "ssl", Value: "on"})
 	}
 	return list
 }
@@ -136,9 +137,9 @@ func (p *PostgreSQL) Plan(_ context.Context, m *delivery.Material) (*installers.
 	}
 	path := p.pem()
 	wanted := is.wanted(path)
-	for _, s := range append(slices.Clone(wanted), setting{"ssl", "on"}) {
-		if v := is.auto.value(s.name); is.auto.last(s.name) != nil && v != s.value && !(s.name == "ssl" && on(v)) {
-			return nil, fmt.Errorf("%s sets %s = '%s', which counts more than %s; say ALTER SYSTEM RESET %s", is.auto.paths[0], s.name, v, is.conf.paths[0], s.name)
+	for _, s := range append(slices.Clone(wanted), directive.Setting{Name: "ssl", Value: "on"}) {
+		if v := is.auto.Value(s.Name); is.auto.Last(s.Name) != nil && v != s.Value && !(s.Name == "ssl" && on(v)) {
+			return nil, fmt.Errorf("%s sets %s = '%s', which counts more than %s; say ALTER SYSTEM RESET %s", is.auto.Paths[0], s.Name, v, is.conf.Paths[0], s.Name)
 		}
 	}
 	plan := &installers.Plan{Titles: []string{"Deployed ACME Certificate to PostgreSQL"}}
@@ -150,7 +151,7 @@ func (p *PostgreSQL) Plan(_ context.Context, m *delivery.Material) (*installers.
 	}
 	changed := is.conf.set(wanted)
 	for _, n := range slices.Sorted(maps.Keys(changed)) {
-		plan.Changes = append(plan.Changes, installers.Change{Path: is.conf.paths[n], Op: installers.Rewrite, Old: is.conf.files[n], New: changed[n]})
+		plan.Changes = append(plan.Changes, installers.Change{Path: is.conf.Paths[n], Op: installers.Rewrite, Old: is.conf.Files[n], New: changed[n]})
 	}
 	plan.Serves = delivery.Asked([]installers.Endpoint{is.at}, m)
 	return plan, nil

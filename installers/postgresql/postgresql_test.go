@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"edge/installers"
+	"edge/installers/directive"
 	"edge/internal/edgetest/targettest"
 )
 
@@ -34,15 +35,15 @@ func TestConf(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"ssl_cert_file": "/it's'", "port": "5433", "ssl": "on", "last": "", "nothing": ""} {
-		if got := c.value(name); got != want {
+		if got := c.Value(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	changed := c.set([]setting{{"ssl_cert_file", "/new"}, {"port", "5434"}, {"ssl_key_file", "/new"}})
+	changed := c.set([]directive.Setting{{Name: "ssl_cert_file", Value: "/new"}, {Name: "port", Value: "5434"}, {Name: "ssl_key_file", Value: "/new"}})
 	if got := string(changed[2]); len(changed) != 2 || got != "ssl_cert_file = '/new' # x\r\n" {
 		t.Errorf("%d files, %q", len(changed), got)
 	}
-	if got, want := string(changed[0]), strings.Replace(string(c.files[0]), "port = 5433", "port = '5434'", 1)+"\nssl_key_file = '/new'\n"; got != want {
+	if got, want := string(changed[0]), strings.Replace(string(c.Files[0]), "port = 5433", "port = '5434'", 1)+"\nssl_key_file = '/new'\n"; got != want {
 		t.Errorf("%q", got)
 	}
 	for text, want := range map[string]string{
@@ -70,8 +71,8 @@ func FuzzConf(f *testing.F) {
 		if err != nil {
 			return
 		}
-		c := &conf{paths: []string{"x"}, files: [][]byte{[]byte(text)}, lines: lines}
-		after := c.set([]setting{{"ssl_cert_file", "/new"}})[0]
+		c := &conf{&directive.Set{Paths: []string{"x"}, Files: [][]byte{[]byte(text)}, Lines: lines}}
+		after := c.set([]directive.Setting{{Name: "ssl_cert_file", Value: "/new"}})[0]
 		if after == nil {
 			return // it is there already
 		}
@@ -79,13 +80,13 @@ func FuzzConf(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q becomes %q: %v", text, after, err)
 		}
-		if got := (&conf{lines: now}).value("ssl_cert_file"); got != "/new" {
+		if got := (&directive.Set{Lines: now}).Value("ssl_cert_file"); got != "/new" {
 			t.Fatalf("%q becomes %q: %q", text, after, got)
 		}
-		others := func(lines []line) (list []string) {
+		others := func(lines []directive.Line) (list []string) {
 			for _, l := range lines {
-				if !strings.EqualFold(l.name, "ssl_cert_file") {
-					list = append(list, fmt.Sprintf("%q %q", l.name, l.value))
+				if !strings.EqualFold(l.Name, "ssl_cert_file") {
+					list = append(list, fmt.Sprintf("%q %q", l.Name, l.Value))
 				}
 			}
 			return list

@@ -7,89 +7,47 @@ import (
 	"slices"
 	"strings"
 
-	"edge/installers/pemfile"
+	"edge/installers/directive"
 )
 
-// line is a directive of a configuration file.
-type line struct {
-	file     int // its number in conf.files
-	from, to int // of the whole line in the file, without its end
-	words    []string
-}
-
-// conf is a configuration with all that it includes, in the order in which Redis reads it.
-type conf struct {
-	paths []string // of files, the main one first; links resolved
-	files [][]byte
-	lines []line
-}
-
-const (
-	maxIncludes = 100
-	maxDepth    = 10
-)
+// conf is a configuration with all that it includes.
+type conf struct{ *directive.Set }
 
 // load reads a configuration file and those that it includes.
 func load(path string) (*conf, error) {
-	c := &conf{}
-	return c, c.read(path, 0)
-}
-
-func (c *conf) read(path string, depth int) error {
-	if depth > maxDepth || len(c.files) >= maxIncludes {
-		return fmt.Errorf("%s: too many files are included", path)
-	}
-	real, err := pemfile.Real(path)
-	if err != nil {
-		return err
-	}
-	raw, err := pemfile.Read(real)
-	if err != nil {
-		return err
-	}
-	n := len(c.files)
-	c.paths, c.files = append(c.paths, real), append(c.files, raw)
-	lines, err := parse(raw)
-	if err != nil {
-		return fmt.Errorf("%s: %w", real, err)
-	}
-	for _, l := range lines {
-		l.file = n
-		if !strings.EqualFold(l.words[0], "include") || len(l.words) != 2 {
-			c.lines = append(c.lines, l)
-			continue
-		}
-		if err := c.include(l.words[1], depth); err != nil {
-			return fmt.Errorf("%s: include %q: %w", real, l.words[1], err)
-		}
-	}
-	return nil
+	set, err := directive.Reader{Parse: parse, Include: include}.Load(path)
+	return &conf{set}, err
 }
 
 // include reads the files of an include, which may be a pattern since Redis 7.
-func (c *conf) include(pattern string, depth int) error {
-	if !filepath.IsAbs(pattern) {
-		return errors.New("the path is not absolute, so that it depends on where Redis was started; write it out")
+func include(l directive.Line, _ string, more func(path string) error) (bool, error) {
+	words, err := split(l.Value)
+	switch {
+	case !strings.EqualFold(l.Name, "include"):
+		return false, nil
+	case err != nil || len(words) != 1:
+		return false, errors.New("one path is to be included")
+	case !filepath.IsAbs(words[0]):
+		return true, errors.New("the path is not absolute, so that it depends on where Redis was started; write it out")
+	case !strings.ContainsAny(words[0], "*?["):
+		return true, more(words[0])
 	}
-	if !strings.ContainsAny(pattern, "*?[") {
-		return c.read(pattern, depth+1)
-	}
-	paths, err := filepath.Glob(pattern)
+	paths, err := filepath.Glob(words[0])
 	if err != nil {
-		return err
+		return true, err
 	}
 	slices.Sort(paths)
 	for _, p := range paths {
-		if err := c.read(p, depth+1); err != nil {
-			return err
+		if err := more(p); err != nil {
+			return true, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // parse finds the directives of one file.
-func parse(raw []byte) ([]line, error) {
-	var out []line
+func parse(raw []byte) ([]directive.Line, error) {
+	var out []directive.Line
 	at := 0
 	for number, text := range strings.SplitAfter(string(raw), "\n") {
 		from := at
@@ -105,7 +63,7 @@ func parse(raw []byte) ([]line, error) {
 			return nil, fmt.Errorf("line %d: %w", number+1, err)
 		}
 		if len(words) > 0 {
-			out = append(out, line{from: from, to: to, words: words})
+			out = append(out, directive.Line{From: from, To: to, Name: words[0], Value: strings.Join(words[1:], " ")})
 		}
 	}
 	return out, nil
@@ -179,70 +137,21 @@ func escape(s string, quote byte) (c byte, n int) {
 
 func hex(c byte) int { return strings.IndexByte("0123456789abcdef", c|0x20) }
 
-// last is the directive of that name that counts: the last one. Nil where there is none.
-func (c *conf) last(name string) *line {
-	for i := len(c.lines) - 1; i >= 0; i-- {
-		if strings.EqualFold(c.lines[i].words[0], name) {
-			return &c.lines[i]
-		}
-	}
-	return nil
-}
-
-// value is that of the directive that counts, "" where there is none.
-func (c *conf) value(name string) string {
-	if l := c.last(name); l != nil && len(l.words) == 2 {
-		return l.words[1]
-	}
-	return ""
-}
-
 // secrets reports whether a file has passwords in it: then its lines are not for people to
 // see.
 func (c *conf) secrets(file int) bool {
-	return slices.ContainsFunc(c.lines, func(l line) bool {
-		return l.file == file && slices.Contains([]string{"requirepass", "masterauth", "user", "tls-key-file-pass", "tls-client-key-file-pass", "sentinel"}, strings.ToLower(l.words[0]))
+	return slices.ContainsFunc(c.Of(file), func(l directive.Line) bool {
+		return slices.Contains([]string{"requirepass", "masterauth", "user", "tls-key-file-pass", "tls-client-key-file-pass", "sentinel"}, strings.ToLower(l.Name))
 	})
 }
 
-// set returns the files that change when directives get values, by their numbers. A
-// directive that is not there is written at the end of the first file.
+// set returns the files that change when directives get a value, by their numbers.
 func (c *conf) set(names []string, value string) map[int][]byte {
-	out := map[int][]byte{}
-	type edit struct {
-		line
-		text string
+	var list []directive.Setting
+	for _, n := range names {
+		list = append(list, directive.Setting{Name: n, Value: value})
 	}
-	var edits []edit
-	missing := ""
-	for _, name := range names {
-		text := name + " " + quoted(value)
-		switch l := c.last(name); {
-		case l == nil:
-			missing += text + "\n"
-		case len(l.words) != 2 || l.words[1] != value:
-			edits = append(edits, edit{*l, text})
-		}
-	}
-	slices.SortFunc(edits, func(a, b edit) int { return b.from - a.from }) // from the end, so that places stay right
-	for _, e := range edits {
-		raw := out[e.file]
-		if raw == nil {
-			raw = slices.Clone(c.files[e.file])
-		}
-		out[e.file] = slices.Concat(raw[:e.from], []byte(e.text), raw[e.to:])
-	}
-	if missing != "" {
-		raw := out[0]
-		if raw == nil {
-			raw = slices.Clone(c.files[0])
-		}
-		if len(raw) > 0 && raw[len(raw)-1] != '\n' {
-			raw = append(raw, '\n')
-		}
-		out[0] = append(raw, missing...)
-	}
-	return out
+	return c.Put(list, func(s directive.Setting) string { return s.Name + " " + quoted(s.Value) })
 }
 
 // quoted is a path as a word of the configuration. New refuses those with characters that

@@ -53,7 +53,7 @@ func (r *Redis) Plan(ctx context.Context, m *delivery.Material) (*installers.Pla
 	changed := c.set([]string{certFile, keyFile}, path)
 	for _, n := range slices.Sorted(maps.Keys(changed)) {
 		text := changed[n]
-		p.Changes = append(p.Changes, installers.Change{Path: c.paths[n], Op: installers.Rewrite, Old: c.files[n], New: text, Secret: c.secrets(n)})
+		p.Changes = append(p.Changes, installers.Change{Path: c.Paths[n], Op: installers.Rewrite, Old: c.Files[n], New: text, Secret: c.secrets(n)})
 	}
 	at := installers.Endpoint{Addr: net.JoinHostPort(firstAddress(is.bind), is.tlsPort)}
 	p.Serves = delivery.Asked([]installers.Endpoint{at}, m)
@@ -73,12 +73,12 @@ func firstAddress(bind string) string {
 
 // where finds out where commands are taken.
 func (r *Redis) where(c *conf) error {
-	port := c.value("port")
+	port := c.Value("port")
 	switch {
 	case r.o.Address != "":
 		r.control = r.o.Address
-	case c.value("unixsocket") != "":
-		r.control = c.value("unixsocket")
+	case c.Value("unixsocket") != "":
+		r.control = c.Value("unixsocket")
 	case port == "":
 		r.control = net.JoinHostPort(firstAddress(c.bind()), "6379")
 	case port != "0":
@@ -90,10 +90,7 @@ func (r *Redis) where(c *conf) error {
 }
 
 func (c *conf) bind() string {
-	if l := c.last("bind"); l != nil {
-		return strings.Join(l.words[1:], " ")
-	}
-	return ""
+	return c.Value("bind")
 }
 
 // ask looks at the server, and keeps what it uses now.
@@ -187,7 +184,7 @@ func (r *Redis) Activate(ctx context.Context) error {
 	}
 	files := r.before
 	for n, name := range []string{certFile, keyFile} {
-		if v := c.value(name); v != "" {
+		if v := c.Value(name); v != "" {
 			files[n] = v
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"edge/installers"
 	"edge/installers/delivery"
+	"edge/installers/directive"
 	"edge/internal/edgetest/targettest"
 )
 
@@ -34,7 +35,7 @@ func TestConf(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"tls-cert-file": "/a bA\"", "tls-key-file": "/it's", "port": "0", "nothing": ""} {
-		if got := c.value(name); got != want {
+		if got := c.Value(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
@@ -45,10 +46,10 @@ func TestConf(t *testing.T) {
 	if len(changed) != 2 || string(changed[1]) != "tls-cert-file \"/new one\"\r\n# tls-cert-file /c\n" {
 		t.Errorf("%d files, the second %q", len(changed), changed[1])
 	}
-	if got := string(changed[0]); got != string(c.files[0])+"\ntls-port \"/new one\"\n" {
+	if got := string(changed[0]); got != string(c.Files[0])+"\ntls-port \"/new one\"\n" {
 		t.Errorf("%q", got)
 	}
-	if c.secrets(0) || !(&conf{lines: []line{{words: []string{"RequirePass", "x"}}}}).secrets(0) {
+	if c.secrets(0) || !(&conf{&directive.Set{Lines: []directive.Line{{Name: "RequirePass", Value: "x"}}}}).secrets(0) {
 		t.Error("which files have passwords in them")
 	}
 	for text, want := range map[string]string{"a \"b": "not closed", "a \"b\"c": "follows", "include x": "not absolute", "include " + dir + "/main": "too many"} {
@@ -69,7 +70,7 @@ func FuzzConf(f *testing.F) {
 		if err != nil {
 			return
 		}
-		c := &conf{paths: []string{"x"}, files: [][]byte{[]byte(text)}, lines: lines}
+		c := &conf{&directive.Set{Paths: []string{"x"}, Files: [][]byte{[]byte(text)}, Lines: lines}}
 		after := c.set([]string{certFile}, "/new")[0]
 		if after == nil {
 			return // it is there already
@@ -78,13 +79,13 @@ func FuzzConf(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q becomes %q: %v", text, after, err)
 		}
-		if got := (&conf{lines: now}).value(certFile); got != "/new" {
+		if got := (&directive.Set{Lines: now}).Value(certFile); got != "/new" {
 			t.Fatalf("%q becomes %q: %q", text, after, got)
 		}
-		others := func(lines []line) (list []string) {
+		others := func(lines []directive.Line) (list []string) {
 			for _, l := range lines {
-				if !strings.EqualFold(l.words[0], certFile) {
-					list = append(list, fmt.Sprintf("%q", l.words))
+				if !strings.EqualFold(l.Name, certFile) {
+					list = append(list, fmt.Sprintf("%q %q", l.Name, l.Value))
 				}
 			}
 			return list
