@@ -1,6 +1,8 @@
 package dovecot
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -47,7 +49,11 @@ func TestDefault(t *testing.T) {
 		return dir + "/" + name
 	}
 	ours := edgetest.NewChain(t, later, "*.example.test", "example.test")
-	leaf := first(ours.Chain)
+	block, _ := pem.Decode(ours.Chain)
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
 	theirs := write("theirs", edgetest.NewChain(t, later, "mail.example.test", "mail.other.test").Chain)
 	same := write("same", edgetest.NewChain(t, later, "mail.example.test", "example.test").Chain)
 	over := write("over", edgetest.NewChain(t, time.Now().Add(-time.Minute), "mail.other.test").Chain)

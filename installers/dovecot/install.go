@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -81,20 +80,6 @@ func sni(hosts []string) ([]string, error) {
 	return out, nil
 }
 
-// first is the first certificate of a file, nil where there is none.
-func first(raw []byte) *x509.Certificate {
-	for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == "CERTIFICATE" {
-			c, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return nil
-			}
-			return c
-		}
-	}
-	return nil
-}
-
 // takesDefault reports whether clients that name no host are to get the certificate.
 func (d *Dovecot) takesDefault(s *state, leaf *x509.Certificate) (bool, error) {
 	switch {
@@ -108,23 +93,7 @@ func (d *Dovecot) takesDefault(s *state, leaf *x509.Certificate) (bool, error) {
 	case s.defaultFile == "":
 		return true, nil
 	}
-	raw, err := pemfile.Read(s.defaultFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	present := first(raw)
-	if present == nil || d.o.Now().After(present.NotAfter) || bytes.Equal(present.RawIssuer, present.RawSubject) {
-		return true, nil // nobody can use it, or nobody was meant to
-	}
-	for _, n := range present.DNSNames {
-		if leaf.VerifyHostname(strings.Replace(n, "*.", "any.", 1)) != nil {
-			return false, nil
-		}
-	}
-	return len(present.DNSNames) > 0, nil
+	return pemfile.GivesWay(s.defaultFile, leaf, d.o.Now())
 }
 
 // text is the file of ours. What is global comes first, as doveconf wants it.
