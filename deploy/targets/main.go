@@ -31,10 +31,21 @@ type result struct {
 	note  string // why there cannot be such a case
 }
 
-// table has the results by target and case, in the order in which cases were seen.
+// order is that of the columns; what is not in it comes last.
+func order() []string {
+	return []string{
+		"install", "renew", "wildcard", "second name", "again", "undo", "mismatched key", "wrong order", "killed",
+		"unreadable", "server down", "reload ignored", "in flight",
+		"401", "429", "5xx once", "5xx", "timeout", "half an answer", "slow", "never",
+		"answers", "two at once", "hostile", "down", "killed in between",
+	}
+}
+
+// table has the results by target and case.
 type table struct {
 	targets []string
 	cases   []string
+	variant map[[2]string]bool // cells that have cases of their own, as "TestTarget/api/install" has
 	cells   map[[2]string]*result
 	output  map[[2]string][]string // of what failed
 	failed  bool
@@ -60,7 +71,7 @@ func run(write string, verbose bool) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	t := &table{cells: map[[2]string]*result{}, output: map[[2]string][]string{}}
+	t := &table{cells: map[[2]string]*result{}, output: map[[2]string][]string{}, variant: map[[2]string]bool{}}
 	if err := t.read(out, verbose); err != nil {
 		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
@@ -100,16 +111,27 @@ func (t *table) read(r io.Reader, verbose bool) error {
 }
 
 func (t *table) add(e event) {
-	top, sub, ok := strings.Cut(e.Test, "/")
-	if !ok || strings.Contains(sub, "/") {
+	part := strings.Split(strings.ReplaceAll(e.Test, "_", " "), "/")
+	if len(part) < 2 || len(part) > 3 {
 		t.failed = t.failed || e.Action == "fail"
 		return
 	}
-	name := path.Base(e.Package)
-	if top == "TestProof" {
-		name += " (proves)"
+	name, of := path.Base(e.Package), ""
+	if part[0] == "TestProof" {
+		of = " (proves)"
 	}
-	cell := [2]string{name, strings.ReplaceAll(sub, "_", " ")}
+	cell := [2]string{name + of, part[len(part)-1]}
+	if len(part) == 3 {
+		above := [2]string{name + of, part[1]}
+		t.variant[above] = true
+		delete(t.cells, above)
+		name += ", " + part[1]
+		cell[0] = name + of
+	} else if t.variant[cell] {
+		t.failed = t.failed || e.Action == "fail"
+		return
+	}
+	name += of
 	r := t.cells[cell]
 	if r == nil {
 		r = &result{}
@@ -143,6 +165,14 @@ func (t *table) add(e event) {
 	}
 }
 
+// rank is where a case stands.
+func rank(c string) int {
+	if n := slices.Index(order(), c); n >= 0 {
+		return n
+	}
+	return len(order())
+}
+
 // markdown is the table, installers first; what proves has cases of its own.
 func (t *table) markdown() string {
 	var b strings.Builder
@@ -155,6 +185,7 @@ func (t *table) markdown() string {
 				rows = append(rows, name)
 			}
 		}
+		slices.SortStableFunc(t.cases, func(a, b string) int { return rank(a) - rank(b) })
 		for _, c := range t.cases {
 			if slices.ContainsFunc(rows, func(name string) bool { return t.cells[[2]string{name, c}] != nil }) {
 				cases = append(cases, c)

@@ -58,7 +58,8 @@ func newServer(t *testing.T, pem string) *server {
 	if err := os.Chown(dir+"/run", uid, s.gid); err != nil {
 		t.Fatal(err)
 	}
-	small := []string{"--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M", "--innodb-flush-method=nosync"}
+	// Of a folder for temporary files, each server that starts removes what another has there.
+	small := []string{"--tmpdir=" + dir + "/run", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M", "--innodb-flush-method=nosync"}
 	install := exec.Command("mariadb-install-db", append([]string{"--no-defaults", "--datadir=" + dir + "/data", "--user=mysql",
 		"--auth-root-authentication-method=socket", "--skip-test-db"}, small...)...)
 	if out, err := install.CombinedOutput(); err != nil {
