@@ -106,7 +106,7 @@ func TestServerOfOtherFolder(t *testing.T) {
 	b.left(t, s)
 	reloads := b.reloads
 	got, err := b.runner.Recover(t.Context(), other)
-	if err != nil || len(got) != 1 || got[0].Err == nil || got[0].Err.Error() != says+"reload it by hand, or run edge with --toy-server-root "+b.dir {
+	if err != nil || len(got) != 1 || got[0].Err == nil || got[0].Err.Error() != says+"reload it by hand, or run edge with the flags that name that one, see edge --help toy" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if b.reloads != reloads || read(t, b.dir+"/sites/a") != before {
@@ -133,7 +133,7 @@ func TestServerOfOtherFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	reloads = b.reloads
-	if _, err = b.runner.Rollback(t.Context(), 1, other, false); err == nil || err.Error() != "unable to roll back: "+says+"run edge with --toy-server-root "+b.dir {
+	if _, err = b.runner.Rollback(t.Context(), 1, other, false); err == nil || err.Error() != "unable to roll back: "+says+"run edge with the flags that name that one, see edge --help toy" {
 		t.Errorf("%v", err)
 	}
 	if b.reloads != reloads || b.shows(t, "a.test") != 3 || read(t, b.dir+"/sites/a") == before {

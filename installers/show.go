@@ -48,7 +48,7 @@ func (p *Plan) show(b *bufio.Writer, s Server) {
 // show is a change as a unified diff, or in words.
 func (c Change) show() string {
 	if c.Secret && (c.Op == Create || c.Op == Rewrite) {
-		return fmt.Sprintf("%s: new content, %d bytes with a private key\n", c.Path, len(c.New))
+		return fmt.Sprintf("%s: new content, %d bytes, not shown since a key or a password is in it\n", c.Path, len(c.New))
 	}
 	switch c.Op {
 	case Create:

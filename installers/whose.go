@@ -64,5 +64,5 @@ func (e *otherServerError) Error() string {
 	if e.back {
 		byHand = "reload it by hand, or "
 	}
-	return fmt.Sprintf("it belongs to the server with the folder %s, and %s was opened with %s: %srun edge with --%[2]s-server-root %[1]s", e.was, e.name, e.now, byHand)
+	return fmt.Sprintf("it belongs to the server with the folder %s, and %s was opened with %s: %srun edge with the flags that name that one, see edge --help %[2]s", e.was, e.name, e.now, byHand)
 }

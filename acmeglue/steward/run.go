@@ -148,7 +148,35 @@ func (s *Steward) install(ctx context.Context, o *certbotcli.Options) error {
 	if o.Plan {
 		return server.Show(ctx, in, s.o.Out)
 	}
-	return s.deploy(ctx, server, in)
+	if err := s.deploy(ctx, server, in); err != nil {
+		return err
+	}
+	return s.keepTarget(o)
+}
+
+// keepTarget has renewals of a lineage go where it was installed. A web server names the
+// lineage's files and only misses a reload; a target has a copy, which would expire.
+func (s *Steward) keepTarget(o *certbotcli.Options) error {
+	if s.o.AsCertbot || !s.offered(o.Installer).Target || !s.o.Tree.Exists(o.CertName) {
+		return nil
+	}
+	j, err := s.reconstitute(o, o.CertName)
+	if err != nil {
+		return err
+	}
+	j.o.Installer, j.o.Targets = o.Installer, o.Targets
+	before, err := j.l.Params()
+	if err != nil {
+		return err
+	}
+	after, err := s.paramsFor(j)
+	if err != nil || sameSection(before.Renewal, after.Renewal) && sameSection(before.Edge, after.Edge) {
+		return err
+	}
+	if err := j.l.SetParams(*after); err != nil {
+		return fmt.Errorf("the certificate is installed, but %s could not be told, so that renewals would not go there: %w", s.o.Tree.ConfPath(o.CertName), err)
+	}
+	return nil
 }
 
 // savedTarget takes what was not said about a target from the renewal file of the lineage,

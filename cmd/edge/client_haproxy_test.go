@@ -60,7 +60,7 @@ func TestHAProxyRun(t *testing.T) {
 	}
 	const order = " -n --agree-tos -m a@example.org -d one.example.test -d two.example.test"
 	plan := must("run -a haproxy -i haproxy --plan" + order)
-	w.wants(plan, "haproxy: this is what would be done", "new content, ", "with a private key")
+	w.wants(plan, "haproxy: this is what would be done", "new content, ", "not shown since a key")
 	if strings.Contains(plan, "BEGIN") || !same(before, w.configuration()) {
 		t.Errorf("the plan, which must change nothing:\n%s", plan)
 	}

@@ -186,6 +186,29 @@ func TestTargetService(t *testing.T) {
 }
 
 // What a run that was killed left at a target is taken back by the next one.
+// Where a lineage was installed later, its renewals go as well.
+func TestTargetInstalledLater(t *testing.T) {
+	t.Parallel()
+	w := newToyTree(t)
+	w.write("token", "right\n", 0o600)
+	w.toyed("certonly -n --webroot -w ROOT/web --agree-tos -m a@example.org -d one.example.test")
+	w.toyed("install --cert-name one.example.test -n -i toybox --toybox-dir ROOT/box --toybox-token file:token")
+	w.toyed("renew --force-renewal")
+	raw, err := os.ReadFile(w.path("box", "one.example.test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := os.ReadFile(w.path("config", "live", "one.example.test", "cert.pem"))
+	if err != nil || string(raw) != string(cert) {
+		t.Errorf("in the box is not what was renewed: %v", err)
+	}
+	conf, err := os.ReadFile(w.path("config", "renewal", "one.example.test.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wants(string(conf), "authenticator = webroot", "installer = toybox", "toybox_dir = ")
+}
+
 func TestTargetKilled(t *testing.T) {
 	t.Parallel()
 	w := newToyTree(t)

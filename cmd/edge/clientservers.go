@@ -215,6 +215,8 @@ func (w *webServers) Rollback(ctx context.Context, name string, o *certbotcli.Op
 	}
 	for _, c := range list[:min(len(list), max(o.Checkpoints, 0))] {
 		switch {
+		case c.Server != "" && name != "" && c.Server != name && !w.c.asCertbot:
+			return nil, fmt.Errorf("the newest changes are not of %s: checkpoint %s is of %s (%s), and comes first; run the command without --installer, or with that one", name, c.Name, c.Server, strings.Join(c.Titles, "; "))
 		case c.Server != "":
 			names = append(names, c.Server)
 		case name == "":

@@ -39,7 +39,8 @@ func newDeliver() *cobra.Command {
 		Use:   "deliver",
 		Short: "Bring certificates to where they are used, and see that they are",
 		Long: `Deliver has the certificates of the configuration's deliver keys brought to their
-targets: folders, programs, nginx, Apache. What is wanted is compared with what was done, with
+targets: folders, programs, servers on this machine, services elsewhere (edge plugins
+lists them, docs/targets describes them). What is wanted is compared with what was done, with
 what is on the disk, and with what the live server shows in a TLS handshake. What
 fails is undone where it can be, and tried again by the next run.
 

@@ -93,7 +93,7 @@ func (s *deliverServers) lockOptions() flock.Options {
 func (s *deliverServers) lock(ctx context.Context, in installers.Server, root string) (release func() error, err error) {
 	release, err = flock.Dirs(ctx, []string{root}, s.lockOptions())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: folder of its configuration: %w", in.Name(), err)
 	}
 	done, err := s.runner.Recover(ctx, func(name string) installers.Server { return s.recovering(ctx, name, in) })
 	for _, r := range done {

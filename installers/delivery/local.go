@@ -170,6 +170,9 @@ func (l *Local) later(ctx context.Context, p *installers.Plan, m *Material) *Lat
 // planned are a plan's steps, a line each.
 func planned(p *installers.Plan, s installers.Server) []string {
 	var list []string
+	for _, w := range p.Warnings {
+		list = append(list, "warning: "+w)
+	}
 	for _, note := range p.Notes {
 		// Of what certbot says afterwards, beforehand.
 		if rest, did := strings.CutPrefix(note, "Successfully deployed "); did {

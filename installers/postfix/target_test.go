@@ -231,7 +231,8 @@ func (s *server) rig() *targettest.Rig {
 			return func() { delete(s.said, "reload") }
 		},
 		Unreadable: func(t *testing.T) func() {
-			from := filepath.Join(s.etc, "main.cf")
+			// Not main.cf: a smtpd that starts meanwhile would be throttled for a minute.
+			from := filepath.Join(s.etc, "master.cf")
 			if err := os.Rename(from, from+".away"); err != nil {
 				t.Fatal(err)
 			}

@@ -145,7 +145,11 @@ func (p *PostgreSQL) Plan(_ context.Context, m *delivery.Material) (*installers.
 	plan := &installers.Plan{Titles: []string{"Deployed ACME Certificate to PostgreSQL"}}
 	// PostgreSQL takes a key of root's that its group may read (be-secure-common.c), and who
 	// takes it over cannot exchange it.
-	owner := durable.Owner{UID: -1, GID: is.owner.GID}
+	gid, err := process.Group(is.pid) // which need not be that of its data
+	if err != nil {
+		return nil, err
+	}
+	owner := durable.Owner{UID: -1, GID: gid}
 	if err := pemfile.Plan(plan, pemfile.File{Path: path, Content: raw, Mode: 0o640, Owner: &owner, Dir: 0o755}); err != nil {
 		return nil, err
 	}
