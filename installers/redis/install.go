@@ -104,6 +104,9 @@ func (r *Redis) ask(ctx context.Context, c *conf) (*running, error) {
 	}
 	defer t.close()
 	answer, err := t.do("INFO", "server")
+	if err != nil && strings.Contains(err.Error(), "NOAUTH") {
+		err = fmt.Errorf("%w; say with password (--redis-password file:PATH) where it is", err)
+	}
 	if err != nil {
 		return nil, err
 	}

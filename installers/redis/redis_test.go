@@ -169,7 +169,7 @@ func TestRefusals(t *testing.T) {
 		"another":        {"", "INFO server", info("7.2.0", "/etc/other.conf"), "runs with configuration"},
 		"no TLS port":    {"", "CONFIG GET tls-port", get("tls-port", "0"), "no TLS port"},
 		"without TLS":    {"", "CONFIG GET tls-port", "*0\r\n", "built with TLS"},
-		"not allowed":    {"", "INFO server", "-NOAUTH Authentication required.\r\n", "NOAUTH"},
+		"not allowed":    {"", "INFO server", "-NOAUTH Authentication required.\r\n", "say with password"},
 		"garbage":        {"", "INFO server", "HTTP/1.1 400\r\n", "not of Redis's protocol"},
 		"no such server": {"unixsocket /nowhere\n", "", "", "is it running?"},
 		"TLS only":       {"port 0\n", "", "", "add a unixsocket"},
