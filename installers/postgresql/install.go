@@ -149,6 +149,11 @@ func (p *PostgreSQL) Plan(_ context.Context, m *delivery.Material) (*installers.
 	if err != nil {
 		return nil, err
 	}
+	// With a path that it cannot read it goes on with the old pair, which may be the same one,
+	// and does not start the next time.
+	if err := process.Enters(is.pid, filepath.Dir(path)); err != nil {
+		return nil, err
+	}
 	owner := durable.Owner{UID: -1, GID: gid}
 	if err := pemfile.Plan(plan, pemfile.File{Path: path, Content: raw, Mode: 0o640, Owner: &owner, Dir: 0o755}); err != nil {
 		return nil, err

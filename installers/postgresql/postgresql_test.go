@@ -122,6 +122,15 @@ func TestOffAndOverridden(t *testing.T) {
 	s.daemon.Stop(t)
 	s.daemon.Start(t)
 	b.Shows(m)
+	// Another folder, for the same certificate: the handshake would say nothing.
+	if err := os.MkdirAll(s.dir+"/closed", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.said["dir"] = []string{s.dir + "/closed/tls"}
+	if res := b.Apply(m); res.OK() || !strings.Contains(res.Error, "cannot enter "+s.dir+"/closed") {
+		t.Errorf("%+v", res)
+	}
+	s.said["dir"] = []string{s.dir + "/ssl"}
 	s.write("data/postgresql.auto.conf", "ssl_key_file = '/elsewhere'\n")
 	if res := b.Apply(b.Material("one", "a.example.test")); res.OK() || !strings.Contains(res.Error, "ALTER SYSTEM RESET ssl_key_file") {
 		t.Errorf("%+v", res)
