@@ -173,6 +173,28 @@ func TestUndo(t *testing.T) {
 	}
 }
 
+// A run that died after it had put a certificate, first or later ones, leaves what the next
+// run needs to put that back.
+func TestUndoAfterADeath(t *testing.T) {
+	b := newBench(t)
+	var data []byte
+	for n := range 2 {
+		died, err := b.target().Put(t.Context(), b.material("a.example.test"), data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := b.snapshot(t)
+		c, err := b.target().Put(t.Context(), b.material("a.example.test"), died.Data)
+		if err != nil || c.Undo == nil || len(c.Warnings) > 0 {
+			t.Fatalf("%d: %v %q", n, err, c.Warnings)
+		}
+		if err := c.Undo(t.Context()); err != nil || b.snapshot(t) != before {
+			t.Errorf("%d: %v\n%s\nnow\n%s", n, err, before, b.snapshot(t))
+		}
+		data = b.put(b.material("a.example.test"), died.Data).Data
+	}
+}
+
 // What was not delivered from here cannot be put back: that is said before, and after.
 func TestCannotUndo(t *testing.T) {
 	b := newBench(t)

@@ -3,7 +3,9 @@ package heroku
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -65,7 +67,7 @@ func (t *Target) Put(ctx context.Context, m *delivery.Material, data json.RawMes
 	if !p.over || p.old != nil || len(p.moved) > 0 {
 		c.Undo = p.undo
 	}
-	c.Commit = func(context.Context) error { return t.keptAs(p.id).Save(m.FullChainPEM, m.KeyPEM) }
+	c.Commit = func(context.Context) error { return t.keptAs(p.id).Done(m.FullChainPEM, m.KeyPEM) }
 	return c, nil
 }
 
@@ -88,17 +90,22 @@ func (p *putting) store(ctx context.Context, m *delivery.Material, e *endpoint) 
 			return errors.New("POST /sni-endpoints: the answer has no id")
 		}
 		p.id, p.made = made.ID, true
-		return nil
+		return t.keptAs(p.id).Begin(m.FullChainPEM, m.KeyPEM)
 	}
 	p.id = e.ID
 	if e.has(m) {
 		return nil
 	}
-	old, err := t.keptAs(e.ID).Load()
+	was := ders([]byte(e.Chain))
+	both := t.keptAs(e.ID)
+	old, err := both.Find(leafSum(e.Chain))
 	if err != nil {
 		t.o.Env.Log.Warn("an undo would have nothing to put back", "target", name, "error", err)
-	} else if old != nil && bytes.Equal(ders(old.Chain), ders([]byte(e.Chain))) {
+	} else if old != nil && bytes.Equal(ders(old.Chain), was) {
 		p.old = old
+	}
+	if err := both.Begin(m.FullChainPEM, m.KeyPEM); err != nil {
+		return err
 	}
 	err = t.fill(ctx, e.ID, body)
 	p.over = err == nil || status(err)/100 != 4 // what was refused is not there
@@ -141,7 +148,16 @@ func (p *putting) undo(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// keptAs is where the pair is kept that was put into an endpoint last.
-func (t *Target) keptAs(id string) *kept.File {
-	return &kept.File{Dir: t.o.Env.State, Kind: name, Name: t.o.Env.Name, Where: t.o.App + " " + id, Durable: t.o.Env.Durable}
+// keptAs is where the pairs are kept that were put into an endpoint last.
+func (t *Target) keptAs(id string) *kept.Both {
+	return kept.NewBoth(kept.File{Dir: t.o.Env.State, Kind: name, Name: t.o.Env.Name, Where: t.o.App + " " + id, Durable: t.o.Env.Durable})
+}
+
+// leafSum is the SHA-256 of the leaf of a chain; that of nothing where there is none.
+func leafSum(chain string) [sha256.Size]byte {
+	block, _ := pem.Decode([]byte(chain))
+	if block == nil {
+		return sha256.Sum256(nil)
+	}
+	return sha256.Sum256(block.Bytes)
 }

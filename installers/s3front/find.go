@@ -70,7 +70,7 @@ func (t *Target) candidate(ctx context.Context, arn string, leaf *x509.Certifica
 	return has, nil
 }
 
-// keptAs is where the pair is kept that was put under an ARN last.
-func (t *Target) keptAs(arn string) *kept.File {
-	return &kept.File{Dir: t.o.Env.State, Kind: name, Name: t.o.Env.Name, Where: arn, Durable: t.o.Env.Durable}
+// keptAs is where the pairs are kept that were put under an ARN last.
+func (t *Target) keptAs(arn string) *kept.Both {
+	return kept.NewBoth(kept.File{Dir: t.o.Env.State, Kind: name, Name: t.o.Env.Name, Where: arn, Durable: t.o.Env.Durable})
 }

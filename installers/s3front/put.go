@@ -2,6 +2,7 @@ package s3front
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func (t *Target) Put(ctx context.Context, m *delivery.Material, data json.RawMes
 	if !p.over || p.old != nil || p.moved {
 		c.Undo = p.undo
 	}
-	c.Commit = func(context.Context) error { return t.keptAs(p.arn).Save(m.FullChainPEM, m.KeyPEM) }
+	c.Commit = func(context.Context) error { return t.keptAs(p.arn).Done(m.FullChainPEM, m.KeyPEM) }
 	return c, nil
 }
 
@@ -74,18 +75,24 @@ func (p *putting) store(ctx context.Context, m *delivery.Material, has *stored) 
 		if has.is(m.Certs[0], m.ChainPEM) {
 			return nil
 		}
-		old, err := p.t.keptAs(arn).Load()
+		both := p.t.keptAs(arn)
+		old, err := both.Find(sha256.Sum256(has.leaf.Raw))
 		if err != nil {
 			p.t.o.Env.Log.Warn("an undo would have nothing to put back", "target", name, "error", err)
-		} else if old != nil && old.TLS.Leaf.Equal(has.leaf) {
-			p.old = old
+		}
+		p.old = old
+		if err := both.Begin(m.FullChainPEM, m.KeyPEM); err != nil {
+			return err
 		}
 		p.over = true
 	}
 	arn, err := p.t.acm.put(ctx, arn, p.t.o.Env.Name, m.CertPEM, m.ChainPEM, m.KeyPEM)
 	if err == nil {
 		p.arn = arn
-		return nil
+		if p.over {
+			return nil
+		}
+		return p.t.keptAs(arn).Begin(m.FullChainPEM, m.KeyPEM) // nothing uses it yet
 	}
 	// The answer may have got lost on its way; what was refused is not there.
 	if p.over && !refused(err) {
