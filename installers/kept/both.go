@@ -17,13 +17,13 @@ func NewBoth(f File) *Both {
 }
 
 // Begin is called before the service is told, Done when it was seen to have the pair.
-func (b *Both) Begin(chain, key []byte) error { return b.next.Save(chain, key) }
+func (b *Both) Begin(chain, key []byte) error { return b.next.save(chain, key) }
 
 // Done keeps a pair as what was delivered last.
-func (b *Both) Done(chain, key []byte) error { return b.last.Save(chain, key) }
+func (b *Both) Done(chain, key []byte) error { return b.last.save(chain, key) }
 
 // Last is what was delivered last; nil where nothing was.
-func (b *Both) Last() (*Pair, error) { return b.last.Load() }
+func (b *Both) Last() (*Pair, error) { return b.last.load() }
 
 // Find returns the pair with a leaf, by the SHA-256 of its DER; nil where it is not kept.
 func (b *Both) Find(leaf [sha256.Size]byte) (*Pair, error) {
@@ -51,7 +51,7 @@ func (b *Both) Fingerprints() ([]string, error) {
 func (b *Both) all() ([]*Pair, error) {
 	var list []*Pair
 	for _, f := range []*File{&b.last, &b.next} {
-		p, err := f.Load()
+		p, err := f.load()
 		if err != nil {
 			return nil, err
 		}

@@ -18,7 +18,7 @@ func TestBoth(t *testing.T) {
 		if err := b.Begin(bundle.Chain, bundle.Key); err != nil {
 			t.Fatal(err)
 		}
-		p, err := b.next.Load()
+		p, err := b.next.load()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,10 +1,11 @@
-// Package kept remembers which certificate and key a delivery put last, where a service
+// Package kept remembers which certificates and keys a delivery put last, where a service
 // takes a new pair in place of the old one and gives no key back: without it, nothing
 // could be undone.
 //
-//	Load -> what is there is replaced -> seen: Save the new pair
-//	                                  '-> not seen: what Load gave is put back
+//	Begin -> what is there is replaced -> seen: Done
+//	                                   '-> not seen: what Find has for the old leaf is put back
 //
-// The pair is in a file that only its owner can read. It is that of the lineage which is
-// in use anyway: an older key is not kept for longer than until the next delivery.
+// Two pairs are kept, the last and the one that was begun: after a run that died, the
+// service may have either. They are in files that only their owner can read, and a key is not
+// kept for longer than until the delivery after the next.
 package kept

@@ -36,8 +36,8 @@ type Pair struct {
 // maxFile bounds a file that is read, in bytes.
 const maxFile = 1 << 20
 
-// Load returns what was kept last; nil where nothing was.
-func (f *File) Load() (*Pair, error) {
+// load returns what was kept last; nil where nothing was.
+func (f *File) load() (*Pair, error) {
 	if f.Dir == "" {
 		return nil, nil
 	}
@@ -56,8 +56,8 @@ func (f *File) Load() (*Pair, error) {
 	return p, nil
 }
 
-// Save keeps a pair in place of the last one.
-func (f *File) Save(chain, key []byte) error {
+// save keeps a pair in place of the last one.
+func (f *File) save(chain, key []byte) error {
 	if f.Dir == "" {
 		return nil
 	}

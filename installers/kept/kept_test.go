@@ -15,21 +15,21 @@ func TestKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "kept")
 	file := func(name, where string) *File { return &File{Dir: dir, Kind: "toy", Name: name, Where: where} }
 	f := file("*.a.test", "/x")
-	if p, err := f.Load(); p != nil || err != nil {
+	if p, err := f.load(); p != nil || err != nil {
 		t.Fatalf("nothing was kept: %v %v", p, err)
 	}
 	for range 2 { // the second takes the first one's place
 		b := edgetest.NewChain(t, time.Now().Add(time.Hour), "a.test")
-		if err := f.Save(b.Chain, b.Key); err != nil {
+		if err := f.save(b.Chain, b.Key); err != nil {
 			t.Fatal(err)
 		}
-		p, err := f.Load()
+		p, err := f.load()
 		if err != nil || string(p.Chain) != string(b.Chain) || string(p.Key) != string(b.Key) || p.TLS.Leaf.DNSNames[0] != "a.test" {
 			t.Fatalf("%+v %v", p, err)
 		}
 	}
 	for _, other := range []*File{file("b.test", "/x"), file("*.a.test", "/y")} {
-		if p, err := other.Load(); p != nil || err != nil {
+		if p, err := other.load(); p != nil || err != nil {
 			t.Errorf("%s at %s has what is another's: %v", other.Name, other.Where, err)
 		}
 	}
@@ -44,10 +44,10 @@ func TestKept(t *testing.T) {
 
 func TestNoFolder(t *testing.T) {
 	f := &File{Kind: "toy", Name: "a.test"}
-	if err := f.Save([]byte("x"), []byte("y")); err != nil {
+	if err := f.save([]byte("x"), []byte("y")); err != nil {
 		t.Error(err)
 	}
-	if p, err := f.Load(); p != nil || err != nil {
+	if p, err := f.load(); p != nil || err != nil {
 		t.Errorf("%v %v", p, err)
 	}
 }
@@ -70,7 +70,7 @@ func TestNotOurs(t *testing.T) {
 		if err := os.WriteFile(f.path(), c.content, c.mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.Load(); err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "remove the file") {
+		if _, err := f.load(); err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "remove the file") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -79,7 +79,7 @@ func TestNotOurs(t *testing.T) {
 	if err := errors.Join(os.WriteFile(good, append(a.Chain, a.Key...), 0o600), os.Symlink(good, f.path())); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Load(); err == nil {
+	if _, err := f.load(); err == nil {
 		t.Error("a link was followed")
 	}
 }
