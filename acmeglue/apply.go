@@ -79,7 +79,11 @@ func (d *draft) place(id edge.Identifier, source edge.CertificateSource, plan *P
 	d.changes = append(d.changes, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.source != source && (s.source == edge.SourceStatic || s.source == edge.SourceLineage || source == edge.SourceLineage) {
+		switch {
+		case s.source == source:
+		case source == edge.SourceLineage:
+			s.loaded = false // what is held is served until there is something of the lineage
+		case s.source == edge.SourceStatic, s.source == edge.SourceLineage:
 			s.loaded, s.held = false, nil // storage may have one of its own
 		}
 		if s.plan == nil || plan == nil || s.plan.String() != plan.String() {
@@ -111,7 +115,7 @@ func (d *draft) placeLineage(host, name string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.lineage != name {
-			s.loaded, s.held = false, nil
+			s.loaded = false
 		}
 		s.lineage = name
 	})

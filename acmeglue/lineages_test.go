@@ -222,6 +222,7 @@ func TestLineageComesAndGoes(t *testing.T) {
 	put(t, m, "app", first)
 	expect("once it was put", serialOf(first))
 	apply(uses("next", "app.test"))
+	m.loadSlot(t.Context(), m.view.Load().get("app.test")) // as the pool does it
 	expect("with another lineage that was never put", serialOf(first))
 	if _, err := m.PutLineage(t.Context(), "app", ca.fresh(t, "app.test")); !errors.Is(err, ErrLineageUnused) {
 		t.Errorf("a lineage that is not used any more: %v", err)
