@@ -14,6 +14,7 @@ type RequestEvent struct {
 	TTFB       time.Duration // until the first byte of the answer was written
 	Listener   string        // "http" or "https"
 	Site       string        // configured name, or OtherSite
+	Route      string        // configured name or match of the route; "": none
 	RequestID  string
 	Remote     netip.AddrPort // the peer of the connection
 	Client     netip.Addr     // the peer, or what a trusted proxy said
@@ -34,6 +35,16 @@ type RequestEvent struct {
 	ALPN       string
 	Resumed    bool
 	Decision   string // "proxy", "redirect", "static", "challenge", "refused"
+
+	User      string        // that basic authentication found; "": none
+	TraceID   string        // W3C trace context, 32 hexadecimal digits; "": none
+	SpanID    string        // of this exchange, 16 hexadecimal digits
+	ParentID  string        // of the caller's span; "": edge began the trace
+	Sampled   bool          // the trace is to be exported
+	Limited   string        // the limit that refused the request: "rate", "connections", "body", "queue", "load"; "": none
+	Encoding  string        // that edge compressed the answer with; "": none
+	Pool      string        // key of the pool that was asked
+	QueueTime time.Duration // spent waiting for room at an upstream
 
 	Upstream         string // address that answered, empty where none was asked
 	UpstreamStatus   int
@@ -115,8 +126,14 @@ type StorageEvent struct {
 // UpstreamStatus describes one upstream server at a moment.
 type UpstreamStatus struct {
 	Site      string    `json:"site"`
+	Pool      string    `json:"pool,omitempty"`
 	Address   string    `json:"address"`
-	Healthy   bool      `json:"healthy"` // the last connect succeeded, or none was tried
+	Healthy   bool      `json:"healthy"`         // checks and real requests say so, or there were none
+	State     string    `json:"state,omitempty"` // "up", "down" (checks), "ejected" (failures of requests), "draining", "starting"
+	Weight    int       `json:"weight,omitempty"`
+	Queued    int       `json:"queued,omitempty"` // requests that wait for room in the pool
+	Ejections uint64    `json:"ejections,omitempty"`
+	Retries   uint64    `json:"retries,omitempty"` // requests that came here after another server failed
 	InUse     int       `json:"in_use"`
 	Idle      int       `json:"idle"`
 	Requests  uint64    `json:"requests"`

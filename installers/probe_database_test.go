@@ -74,7 +74,7 @@ func TestShowsOfDatabases(t *testing.T) {
 		{"postgres", "", postgres("S")},
 		{"postgres", "speaks no TLS", postgres("N")},
 		{"postgres", "not S", postgres("E")},
-		{"postgres", "EOF", func(net.Conn) bool { return false }},
+		{"postgres", "EOF", postgres("")}, // reads first: a close with unread bytes is a reset
 		{"mysql", "", mysql(greeting(mysqlSSL | mysqlProtocol41))},
 		{"mysql", "speaks no TLS", mysql(greeting(mysqlProtocol41))},
 		{"mysql", "Host is blocked", mysql(append([]byte{19, 0, 0, 0}, "\xff\x69\x04Host is blocked!"...))},

@@ -21,7 +21,7 @@ func TestRequestsInFlight(t *testing.T) {
 	}), func(_ *Options, s *Settings) {
 		s.Table = tableOf(t, policy.Site{Name: "one", Hosts: []string{"example.org"}, TLS: true, Pool: "a"},
 			policy.Site{Name: "two", Hosts: []string{"www.example.org"}, TLS: true, Pool: "a"})
-		address = s.Pools["a"].Status().Address
+		address = s.Pools["a"].Status()[0].Address
 	})
 	expect := func(what string, want map[string]int64) {
 		t.Helper()

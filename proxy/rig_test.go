@@ -28,6 +28,7 @@ import (
 
 	"edge"
 	"edge/proxy/policy"
+	"edge/proxy/pool"
 	"edge/proxy/upstream"
 )
 
@@ -325,13 +326,13 @@ func (e *events) last(t testing.TB, n int) edge.RequestEvent {
 	return e.requests[n-1]
 }
 
-func everythingTo(t testing.TB, address string) (*policy.Table, map[string]*upstream.Pool) {
+func everythingTo(t testing.TB, address string) (*policy.Table, map[string]*pool.Pool) {
 	return everythingWith(t, upstream.Options{Scheme: "http", Address: address})
 }
 
-func everythingWith(t testing.TB, o upstream.Options) (*policy.Table, map[string]*upstream.Pool) {
+func everythingWith(t testing.TB, o upstream.Options) (*policy.Table, map[string]*pool.Pool) {
 	t.Helper()
-	return tableOf(t, policy.Site{Name: "any", Hosts: []string{"*"}, TLS: true, Pool: "a"}), map[string]*upstream.Pool{"a": upstream.New(o)}
+	return tableOf(t, policy.Site{Name: "any", Hosts: []string{"*"}, TLS: true, Pool: "a"}), map[string]*pool.Pool{"a": pool.Of(o)}
 }
 
 func tableOf(t testing.TB, sites ...policy.Site) *policy.Table {

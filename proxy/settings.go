@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"edge/proxy/policy"
-	"edge/proxy/upstream"
+	"edge/proxy/pool"
 )
 
 // Options are what a Server keeps for its whole life.
@@ -27,8 +27,8 @@ type Settings struct {
 	HTTPS []string
 
 	Table        *policy.Table
-	Pools        map[string]*upstream.Pool // by the key that decisions name
-	Certificates CertSource                // nil: no name has a certificate
+	Pools        map[string]*pool.Pool // by the key that decisions name
+	Certificates CertSource            // nil: no name has a certificate
 	// MinVersion raises the lowest TLS version (default 1.2) of hosts: an exact
 	// name, "*.suffix" (one label) or "*".
 	MinVersion map[string]uint16

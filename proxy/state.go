@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 
 	"edge"
-	"edge/proxy/upstream"
+	"edge/proxy/pool"
 )
 
 // state is the immutable tree that requests and handshakes work on.
@@ -30,8 +30,8 @@ func (st *state) minVersion(name string) uint16 {
 }
 
 // closeVanished closes the pools of old that are not in now.
-func closeVanished(old, now map[string]*upstream.Pool) {
-	keep := make(map[*upstream.Pool]bool, len(now))
+func closeVanished(old, now map[string]*pool.Pool) {
+	keep := make(map[*pool.Pool]bool, len(now))
 	for _, p := range now {
 		keep[p] = true
 	}

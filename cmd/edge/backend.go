@@ -70,9 +70,10 @@ func (d *door) upstreams() []edge.UpstreamStatus {
 	out := []edge.UpstreamStatus{}
 	for _, site := range l.cfg.Sites {
 		if p := l.proxy.Pools[poolKey(site.Proxy)]; p != nil {
-			st := p.Status()
-			st.Site = siteName(site)
-			out = append(out, st)
+			for _, st := range p.Status() {
+				st.Site = siteName(site)
+				out = append(out, st)
+			}
 		}
 	}
 	return out

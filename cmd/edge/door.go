@@ -20,7 +20,7 @@ import (
 	"edge/metrics"
 	"edge/proxy"
 	"edge/proxy/policy"
-	"edge/proxy/upstream"
+	"edge/proxy/pool"
 )
 
 // door is a running front door: the packages, wired.
@@ -120,7 +120,7 @@ func (d *door) proxySettings(cfg *config.Config, old *live) (proxy.Settings, err
 	if err != nil {
 		return proxy.Settings{}, err
 	}
-	pools := map[string]*upstream.Pool{}
+	pools := map[string]*pool.Pool{}
 	for _, s := range cfg.Sites {
 		key := poolKey(s.Proxy)
 		if pools[key] != nil {
@@ -134,7 +134,7 @@ func (d *door) proxySettings(cfg *config.Config, old *live) (proxy.Settings, err
 		if err != nil {
 			return proxy.Settings{}, err
 		}
-		pools[key] = upstream.New(opts)
+		pools[key] = pool.Of(opts)
 	}
 	l := cfg.Limits
 	return proxy.Settings{

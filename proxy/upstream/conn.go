@@ -14,7 +14,7 @@ import (
 // conn is one HTTP/1.1 connection. One goroutine uses it at a time; while a
 // request body is sent, a second one writes.
 type conn struct {
-	p         *Pool
+	p         *Server
 	nc        net.Conn
 	in        input
 	out       []byte // head of the request, reused
@@ -28,7 +28,7 @@ type conn struct {
 	readUntil, writeUntil time.Time // deadlines in force
 }
 
-func newConn(p *Pool, nc net.Conn) *conn {
+func newConn(p *Server, nc net.Conn) *conn {
 	c := &conn{p: p, nc: nc}
 	c.in = input{r: nc, buf: make([]byte, 4<<10), limit: p.o.HeaderBytes}
 	c.in.before = c.body.waits

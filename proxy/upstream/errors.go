@@ -49,7 +49,7 @@ func malformed(format string, args ...any) error {
 
 // fail wraps an error of one step. A deadline that passed because ctx ended is
 // the context's error, not a timeout of the upstream.
-func (p *Pool) fail(ctx context.Context, op string, err error) *Error {
+func (p *Server) fail(ctx context.Context, op string, err error) *Error {
 	if cerr := ctx.Err(); cerr != nil {
 		return &Error{Op: op, Address: p.o.Address, Timeout: errors.Is(cerr, context.DeadlineExceeded), Err: cerr}
 	}

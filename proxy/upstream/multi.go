@@ -19,7 +19,7 @@ import (
 // pool dials them.
 
 // newMulti returns the HTTP/2 side of a pool.
-func (p *Pool) newMulti() *http.Transport {
+func (p *Server) newMulti() *http.Transport {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialMulti(ctx) },
 		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -36,7 +36,7 @@ func (p *Pool) newMulti() *http.Transport {
 
 // dialMulti hands over the connection by which the upstream turned out to speak
 // HTTP/2, and dials more when streams need them.
-func (p *Pool) dialMulti(ctx context.Context) (net.Conn, error) {
+func (p *Server) dialMulti(ctx context.Context) (net.Conn, error) {
 	p.mu.Lock()
 	nc := p.first
 	p.first = nil
@@ -48,7 +48,7 @@ func (p *Pool) dialMulti(ctx context.Context) (net.Conn, error) {
 }
 
 // speaksHTTP2 notes that the upstream chose h2 and keeps nc for the transport.
-func (p *Pool) speaksHTTP2(nc net.Conn) {
+func (p *Server) speaksHTTP2(nc net.Conn) {
 	p.mu.Lock()
 	old := p.first
 	p.first = nc
@@ -60,7 +60,7 @@ func (p *Pool) speaksHTTP2(nc net.Conn) {
 }
 
 // roundTrip2 sends r on a stream.
-func (p *Pool) roundTrip2(ctx context.Context, r *Request) (*Response, *Error) {
+func (p *Server) roundTrip2(ctx context.Context, r *Request) (*Response, *Error) {
 	rctx, cancel := context.WithCancelCause(ctx)
 	q := request2(rctx, p, r)
 	// The time for the header starts when the request is out; a body that is
@@ -108,7 +108,7 @@ func (headerTimeout) Timeout() bool   { return true }
 func (headerTimeout) Temporary() bool { return true }
 
 // request2 is r as net/http has it.
-func request2(ctx context.Context, p *Pool, r *Request) *http.Request {
+func request2(ctx context.Context, p *Server, r *Request) *http.Request {
 	if r.Interim != nil {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
@@ -177,7 +177,7 @@ func (b *body2) Close() error { return nil }
 
 // answer2 is the body of an answer on a stream.
 type answer2 struct {
-	p      *Pool
+	p      *Server
 	body   io.ReadCloser
 	ctx    context.Context
 	cancel context.CancelCauseFunc

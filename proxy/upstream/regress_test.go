@@ -16,7 +16,7 @@ import (
 
 // inMemory is a pool in the bubble of a test with a clock of its own: each
 // connection's first request is answered by the function.
-func inMemory(t *testing.T, answer func(net.Conn)) *Pool {
+func inMemory(t *testing.T, answer func(net.Conn)) *Server {
 	p := New(Options{Scheme: "http", Address: "192.0.2.1:80", Dial: func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		go func() {

@@ -26,7 +26,7 @@ func get(target string) *Request {
 	return &Request{Method: "GET", Target: target, Host: "example.org", Replayable: true}
 }
 
-func newPool(t testing.TB, address string, change func(*Options)) *Pool {
+func newPool(t testing.TB, address string, change func(*Options)) *Server {
 	o := Options{Scheme: "http", Address: address, ConnectTimeout: time.Second, HeaderTimeout: time.Second}
 	if change != nil {
 		change(&o)

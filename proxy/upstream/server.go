@@ -14,8 +14,8 @@ import (
 	"edge"
 )
 
-// Pool owns the connections to one upstream. Safe for concurrent use.
-type Pool struct {
+// Server owns the connections to one upstream server. Safe for concurrent use.
+type Server struct {
 	o   Options
 	tls *tls.Config
 	h2  *http.Transport
@@ -40,7 +40,7 @@ type failure struct {
 }
 
 // New returns a pool; it connects when it is asked to.
-func New(o Options) *Pool {
+func New(o Options) *Server {
 	def(&o.ConnectTimeout, 5*time.Second)
 	def(&o.HeaderTimeout, 60*time.Second)
 	def(&o.IdleTimeout, 60*time.Second)
@@ -53,7 +53,7 @@ func New(o Options) *Pool {
 	if o.ServerName == "" {
 		o.ServerName, _, _ = net.SplitHostPort(o.Address)
 	}
-	p := &Pool{o: o}
+	p := &Server{o: o}
 	p.multi.Store(o.Scheme == "h2c")
 	if o.Scheme == "https" {
 		p.tls = &tls.Config{ServerName: o.ServerName, RootCAs: o.Roots, NextProtos: []string{"h2", "http/1.1"},
@@ -79,7 +79,7 @@ const maxAttempts = 3
 // idle before, and the request is replayable or not a byte of it was sent.
 // Neither r nor its header is kept after the return, but for Body and Trailer,
 // which are read until the body of the Response is closed.
-func (p *Pool) RoundTrip(ctx context.Context, r *Request) (*Response, error) {
+func (p *Server) RoundTrip(ctx context.Context, r *Request) (*Response, error) {
 	p.requests.Add(1)
 	for attempt := 1; ; attempt++ {
 		res, again, err := p.try(ctx, r, attempt == maxAttempts)
@@ -99,7 +99,7 @@ func (p *Pool) RoundTrip(ctx context.Context, r *Request) (*Response, error) {
 }
 
 // try makes one attempt. again means that another one is safe.
-func (p *Pool) try(ctx context.Context, r *Request, fresh bool) (res *Response, again bool, err *Error) {
+func (p *Server) try(ctx context.Context, r *Request, fresh bool) (res *Response, again bool, err *Error) {
 	if p.multi.Load() && r.Upgrade == "" {
 		res, err := p.roundTrip2(ctx, r)
 		return res, false, err // net/http has tried again where that is safe
@@ -131,14 +131,14 @@ func (p *Pool) try(ctx context.Context, r *Request, fresh bool) (res *Response, 
 	return nil, again, rerr
 }
 
-func (p *Pool) count(n int) {
+func (p *Server) count(n int) {
 	p.mu.Lock()
 	p.inUse += n
 	p.mu.Unlock()
 }
 
 // dial connects, TLS included.
-func (p *Pool) dial(ctx context.Context, upgrade bool) (net.Conn, error) {
+func (p *Server) dial(ctx context.Context, upgrade bool) (net.Conn, error) {
 	p.mu.Lock()
 	closed := p.closed
 	p.mu.Unlock()
@@ -184,7 +184,7 @@ func (connectTimeout) Temporary() bool { return true }
 // takeIdle returns the connection that was used last, counted as in use, or nil. For a request
 // that cannot be sent twice, or after some idle time, it first looks whether
 // the upstream has closed it.
-func (p *Pool) takeIdle(replayable bool) *conn {
+func (p *Server) takeIdle(replayable bool) *conn {
 	for {
 		p.mu.Lock()
 		n := len(p.idle)
@@ -206,7 +206,7 @@ func (p *Pool) takeIdle(replayable bool) *conn {
 }
 
 // release puts a connection back after a complete exchange.
-func (p *Pool) release(c *conn) {
+func (p *Server) release(c *conn) {
 	c.idleSince = time.Now()
 	c.uses++
 	p.mu.Lock()
@@ -225,7 +225,7 @@ func (p *Pool) release(c *conn) {
 }
 
 // arm lets the reaper run after d; p.mu is held.
-func (p *Pool) arm(d time.Duration) {
+func (p *Server) arm(d time.Duration) {
 	p.armed = true
 	if p.reaper == nil {
 		p.reaper = time.AfterFunc(d, p.reap)
@@ -237,7 +237,7 @@ func (p *Pool) arm(d time.Duration) {
 // reap closes the connections at the bottom of the stack whose time is over,
 // also those of a pool that nobody uses any more: the upstream may have closed
 // its side long ago, and each holds a descriptor.
-func (p *Pool) reap() {
+func (p *Server) reap() {
 	now := time.Now()
 	p.mu.Lock()
 	n := 0
@@ -256,13 +256,13 @@ func (p *Pool) reap() {
 }
 
 // discard ends a connection whose exchange was not completed.
-func (p *Pool) discard(c *conn) {
+func (p *Server) discard(c *conn) {
 	c.close()
 	p.count(-1)
 }
 
 // Close closes idle connections now and the others when their request is over.
-func (p *Pool) Close() {
+func (p *Server) Close() {
 	p.mu.Lock()
 	idle, first := p.idle, p.first
 	p.idle, p.first, p.closed = nil, nil, true
@@ -280,7 +280,7 @@ func (p *Pool) Close() {
 }
 
 // Status describes the upstream. Site is left to the caller.
-func (p *Pool) Status() edge.UpstreamStatus {
+func (p *Server) Status() edge.UpstreamStatus {
 	p.mu.Lock()
 	s := edge.UpstreamStatus{InUse: p.inUse, Idle: len(p.idle)}
 	p.mu.Unlock()
