@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"crypto/x509"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"edge/proxy/policy"
@@ -29,10 +31,45 @@ type Settings struct {
 	Table        *policy.Table
 	Pools        map[string]*pool.Pool // by the key that decisions name
 	Certificates CertSource            // nil: no name has a certificate
+	// ClientAuth asks for certificates of clients, by host as in MinVersion. Its
+	// sites share no session tickets with others.
+	ClientAuth map[string]*ClientAuth
+	// Passthrough hands whole TLS connections to a pool's servers by server name
+	// ("*.suffix" allowed), without ending TLS. Challenge names never are.
+	Passthrough map[string]*Forward
+	// TCP are plain forwarders: every connection at the address goes to the servers.
+	TCP []TCPListener
+	// ProxyProtocol are the peers that may, and then must, begin with a PROXY
+	// protocol header (v1 or v2). Others may not.
+	ProxyProtocol []netip.Prefix
+	HTTP3         bool // on the UDP ports of HTTPS
 	// MinVersion raises the lowest TLS version (default 1.2) of hosts: an exact
 	// name, "*.suffix" (one label) or "*".
 	MinVersion map[string]uint16
 	Limits     Limits
+}
+
+// ClientAuth is how certificates of clients are verified.
+type ClientAuth struct {
+	Mode  string                 // "require", "verify_if_given", "request" (taken unverified; Verified is false then)
+	Roots *x509.CertPool         // that issue clients' certificates
+	CRLs  []*x509.RevocationList // checked by signature; a certificate that one of them lists is refused
+}
+
+// Forward is where a TCP connection goes as it is.
+type Forward struct {
+	Servers        []string      // host:port or unix:PATH, tried in turn
+	ProxyProtocol  int           // 1, 2; 0: none
+	ConnectTimeout time.Duration // 5 s
+	Idle           time.Duration // 10 min without a byte in either direction
+}
+
+// TCPListener is an address with its forwarder; by server name where BySNI is
+// not empty (exact, "*.suffix", "*").
+type TCPListener struct {
+	Address string
+	To      *Forward
+	BySNI   map[string]*Forward
 }
 
 // Limits bound what a client may do. Zero means the default in the comment.
@@ -49,6 +86,8 @@ type Limits struct {
 	Streams               int           // 128 at once on an HTTP/2 connection
 	ConnectionsPerAddress int           // 0: unlimited
 	Drain                 time.Duration // 30 s for what is in flight when the server stops
+	Connections           int           // 0: unlimited; open at once, all listeners together. Challenges still get in
+	Requests              int           // 0: unlimited; in progress at once: beyond it 503 with Retry-After. Challenges still are answered
 }
 
 func (l Limits) withDefaults() Limits {

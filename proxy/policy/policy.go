@@ -17,6 +17,10 @@ type Request struct {
 	Header []Field
 	Remote netip.AddrPort // peer of the connection
 	TLS    uint16         // version, 0 on plain HTTP
+	SNI    string         // gated server name of the handshake, "" where there was none
+	Cert   *ClientCert    // nil: the client showed none
+	ID     string         // of the request, for placeholders
+	Now    int64          // Unix time in nanoseconds, for limits
 }
 
 // Kind says what a Decision is.
@@ -27,6 +31,7 @@ const (
 	Static   Kind = iota // answer with Status and Body
 	Redirect             // answer with Status and Location
 	Proxy                // hand it to Pool
+	Serve                // answer with a file of Rule.Action.Files
 )
 
 // Decision is what is to be done with one request.
@@ -45,4 +50,18 @@ type Decision struct {
 	Forwarded []Field
 	Trusted   bool // the peer is a proxy whose word is taken
 	Close     bool // close the connection after the answer
+
+	// Path and Query are what was matched, normalised and rewritten: exactly this is
+	// sent upstream, or looked up below a folder.
+	Path, Query string
+	// Rule is the route that applies; nil where none does (refusals before a route
+	// was found). The engine carries out of it what concerns bytes: ForwardAuth,
+	// edits, limits of bodies, compression, error pages.
+	Rule    *Route
+	Header  []Field // of the answer, whatever its kind: WWW-Authenticate, Retry-After, RateLimit, CORS
+	Type    string  // Static: Content-Type; "": text/plain
+	User    string  // that basic authentication found
+	Limited string  // the limit that refused it, as in edge.RequestEvent
+	HashKey string  // Proxy: what the pool balances by, where it does so
+	Sticky  string  // Proxy: value of the pool's cookie
 }

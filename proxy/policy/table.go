@@ -19,6 +19,11 @@ type Site struct {
 	Pool         string   // key of the upstream pool
 	Host         string   // "keep" (also "") or "upstream"
 	UpstreamHost string   // Host header where Host is "upstream"
+	// Routes are tried in order; where there are none, everything goes to Pool.
+	Routes []Route
+	// ClientAuth: requests over TLS need a certificate that was verified by this
+	// site's CAs (421 over a connection that was made for another site).
+	ClientAuth bool
 }
 
 // Options are what a Table is built from.

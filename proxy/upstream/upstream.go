@@ -2,9 +2,11 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"net"
+	"net/netip"
 	"time"
 
 	"edge/proxy/policy"
@@ -13,16 +15,18 @@ import (
 // Options describe one upstream server. The zero value of a duration or a
 // limit means its default, which the field's comment names.
 type Options struct {
-	Scheme         string         // "http" (HTTP/1.1), "https" (HTTP/1.1 or HTTP/2 by ALPN) or "h2c"
-	Address        string         // host:port
-	ServerName     string         // TLS name; the host of Address when empty
-	Roots          *x509.CertPool // of https; nil: the system's
-	ConnectTimeout time.Duration  // 5 s, TLS included
-	HeaderTimeout  time.Duration  // 60 s from the end of the request to the answer's header
-	BodyTimeout    time.Duration  // 5 min without a byte of a body, in either direction
-	IdleTimeout    time.Duration  // 60 s in the pool
-	MaxIdle        int            // 128 idle connections
-	HeaderBytes    int            // 64 KiB of answer header
+	Scheme         string           // "http" (HTTP/1.1), "https" (HTTP/1.1 or HTTP/2 by ALPN) or "h2c"
+	Address        string           // host:port, or "unix:" and a path
+	ServerName     string           // TLS name; the host of Address when empty
+	Roots          *x509.CertPool   // of https; nil: the system's
+	Identity       *tls.Certificate // that https shows to the server; nil: none
+	ProxyProtocol  int              // 1 or 2: a header of that version first on each connection; 0: none
+	ConnectTimeout time.Duration    // 5 s, TLS included
+	HeaderTimeout  time.Duration    // 60 s from the end of the request to the answer's header
+	BodyTimeout    time.Duration    // 5 min without a byte of a body, in either direction
+	IdleTimeout    time.Duration    // 60 s in the pool
+	MaxIdle        int              // 128 idle connections
+	HeaderBytes    int              // 64 KiB of answer header
 	Dial           func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -43,6 +47,11 @@ type Request struct {
 	// second has passed (RFC 9110 section 10.1.1).
 	ExpectContinue bool
 
+	HashKey string         // what a pool balances by
+	Sticky  string         // value of a pool's cookie, as the client sent it
+	Client  netip.AddrPort // for a PROXY protocol header
+	Local   netip.AddrPort // address that the client connected to
+
 	// Interim is called for each 1xx answer but 101, in order.
 	Interim func(status int, header []policy.Field) error
 }
@@ -58,4 +67,6 @@ type Response struct {
 	Upgraded      net.Conn // on 101: the connection, buffered bytes included
 	Address       string   // who answered
 	Attempts      int
+	SetSticky     string        // Set-Cookie value for the client; "": none
+	Queued        time.Duration // spent waiting for a server with room
 }
