@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 )
 
 const host = "bench.test"
@@ -29,17 +33,19 @@ func (l *load) report() (r report, err error) {
 // child is this program as a backend or a load generator.
 func child(args []string) {
 	if args[0] == "backend" {
-		serveBackend(args[1])
+		serveBackend(args[1], args[2])
 		return
 	}
 	kind, addr := args[1], args[2]
-	warmup, _ := strconv.ParseFloat(args[3], 64)
-	seconds, _ := strconv.ParseFloat(args[4], 64)
-	idle, _ := strconv.Atoi(args[5])
+	sites, _ := strconv.Atoi(args[3])
+	warmup, _ := strconv.ParseFloat(args[4], 64)
+	seconds, _ := strconv.ParseFloat(args[5], 64)
+	idle, _ := strconv.Atoi(args[6])
 	if kind == "idle" {
 		holdIdle(addr, idle)
 		return
 	}
+	generate := generators(sites)[kind]
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var done, failed atomic.Int64
@@ -56,8 +62,8 @@ func child(args []string) {
 		}
 		done.Add(1)
 	}
-	for range map[string]int{"h1": 16, "1m": 4, "h2": 2, "full": 4, "resumed": 4}[kind] {
-		wg.Go(func() { generators[kind](ctx, addr, count) })
+	for range map[string]int{"h1": 16, "sites": 16, "zip": 8, "1m": 4, "h2": 2, "h3": 2, "full": 4, "resumed": 4}[kind] {
+		wg.Go(func() { generate(ctx, addr, count) })
 	}
 	time.Sleep(time.Duration(warmup * float64(time.Second)))
 	done.Store(0)
@@ -70,12 +76,47 @@ func child(args []string) {
 	io.Copy(io.Discard, os.Stdin) // until the parent has looked
 }
 
-var generators = map[string]func(context.Context, string, func(error)){
-	"h1":      func(ctx context.Context, addr string, count func(error)) { requests1(ctx, addr, "/1k", count) },
-	"1m":      func(ctx context.Context, addr string, count func(error)) { requests1(ctx, addr, "/1m", count) },
-	"h2":      requests2,
-	"full":    func(ctx context.Context, addr string, count func(error)) { handshakes(ctx, addr, false, count) },
-	"resumed": func(ctx context.Context, addr string, count func(error)) { handshakes(ctx, addr, true, count) },
+func generators(sites int) map[string]func(ctx context.Context, addr string, count func(error)) {
+	return map[string]func(context.Context, string, func(error)){
+		"h1":    requests1(head("/1k", host, "")),
+		"sites": requests1(spread1(sites)),
+		"zip":   requests1(head("/json", host, "Accept-Encoding: gzip\r\n")),
+		"1m":    requests1(head("/1m", host, "")),
+		"h2": func(ctx context.Context, addr string, count func(error)) {
+			t := &http.Transport{TLSClientConfig: clientConfig("h2"), Protocols: new(http.Protocols), DisableCompression: true,
+				DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
+					return tls.Dial("tcp", addr, clientConfig("h2"))
+				}}
+			t.Protocols.SetHTTP2(true)
+			defer t.CloseIdleConnections()
+			streams(ctx, t, 2, count)
+		},
+		"h3": func(ctx context.Context, addr string, count func(error)) {
+			t := &http3.Transport{TLSClientConfig: clientConfig("h3"), DisableCompression: true,
+				Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+					return quic.DialAddrEarly(ctx, addr, tc, qc)
+				}}
+			defer t.Close()
+			streams(ctx, t, 3, count)
+		},
+		"full":    func(ctx context.Context, addr string, count func(error)) { handshakes(ctx, addr, false, count) },
+		"resumed": func(ctx context.Context, addr string, count func(error)) { handshakes(ctx, addr, true, count) },
+	}
+}
+
+// head makes the same request every time.
+func head(path, host, fields string) func() []byte {
+	b := []byte("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\n" + fields + "\r\n")
+	return func() []byte { return b }
+}
+
+// spread1 makes requests for the hosts of many sites, in an order that no cache likes.
+func spread1(sites int) func() []byte {
+	all := make([][]byte, sites)
+	for i := range all {
+		all[i] = head("/1k", siteHost(i), "")()
+	}
+	return func() []byte { return all[rand.IntN(sites)] }
 }
 
 func clientConfig(protos ...string) *tls.Config {
@@ -84,8 +125,11 @@ func clientConfig(protos ...string) *tls.Config {
 
 // requests1 sends requests on one connection, one after the other, with as
 // little work for the client as can be.
-func requests1(ctx context.Context, addr, path string, count func(error)) {
-	request := []byte("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+func requests1(next func() []byte) func(ctx context.Context, addr string, count func(error)) {
+	return func(ctx context.Context, addr string, count func(error)) { sequence(ctx, addr, next, count) }
+}
+
+func sequence(ctx context.Context, addr string, next func() []byte, count func(error)) {
 	for ctx.Err() == nil {
 		conn, err := tls.Dial("tcp", addr, clientConfig("http/1.1"))
 		if err != nil {
@@ -94,7 +138,7 @@ func requests1(ctx context.Context, addr, path string, count func(error)) {
 		}
 		br := bufio.NewReaderSize(conn, 64<<10)
 		for err == nil && ctx.Err() == nil {
-			if _, err = conn.Write(request); err == nil {
+			if _, err = conn.Write(next()); err == nil {
 				err = readAnswer(br)
 			}
 			count(err)
@@ -148,14 +192,8 @@ func readAnswer(br *bufio.Reader) error {
 	}
 }
 
-// requests2 keeps 32 streams of one connection busy.
-func requests2(ctx context.Context, addr string, count func(error)) {
-	t := &http.Transport{TLSClientConfig: clientConfig("h2"), Protocols: new(http.Protocols), DisableCompression: true,
-		DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
-			return tls.Dial("tcp", addr, clientConfig("h2"))
-		}}
-	t.Protocols.SetHTTP2(true)
-	defer t.CloseIdleConnections()
+// streams keeps 32 streams of one connection busy.
+func streams(ctx context.Context, t http.RoundTripper, major int, count func(error)) {
 	var wg sync.WaitGroup
 	for range 32 {
 		wg.Go(func() {
@@ -174,7 +212,7 @@ func requests2(ctx context.Context, addr string, count func(error)) {
 					if err == io.EOF {
 						err = nil
 					}
-					if err == nil && (res.StatusCode != 200 || n != 1024 || res.ProtoMajor != 2) {
+					if err == nil && (res.StatusCode != 200 || n != 1024 || res.ProtoMajor != major) {
 						err = fmt.Errorf("%s, %d bytes, %s", res.Status, n, res.Proto)
 					}
 				}
@@ -240,13 +278,26 @@ func holdIdle(addr string, n int) {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-func serveBackend(addr string) {
+// serveBackend speaks HTTP/1.1 at one address and HTTP/2 without TLS at the other.
+func serveBackend(addr, h2c string) {
 	small, large := make([]byte, 1<<10), make([]byte, 1<<20)
+	var list strings.Builder
+	for i := 0; list.Len() < 64<<10; i++ {
+		fmt.Fprintf(&list, `{"id":%d,"name":"customer %d","active":%v,"balance":%d.%02d},`, i, i*7919%9973, i%3 == 0, i*31%1000, i%100)
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/1k", func(w http.ResponseWriter, _ *http.Request) { w.Write(small) })
+	mux.HandleFunc("/json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(list.Len()))
+		io.WriteString(w, list.String())
+	})
 	mux.HandleFunc("/1m", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(large)))
 		w.Write(large)
 	})
+	multi := &http.Server{Addr: h2c, Handler: mux, Protocols: new(http.Protocols)}
+	multi.Protocols.SetUnencryptedHTTP2(true)
+	go func() { fmt.Fprintln(os.Stderr, multi.ListenAndServe()) }()
 	fmt.Fprintln(os.Stderr, http.ListenAndServe(addr, mux))
 }

@@ -63,9 +63,9 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{o: o, dir: dir, names: strings.Split(o.servers, ",")}
+	b := &bench{o: o, dir: dir, edge: bin, names: strings.Split(o.servers, ",")}
 	defer b.close()
-	if err := b.start(bin); err != nil {
+	if err := b.start(); err != nil {
 		return err
 	}
 	var results []result
@@ -73,6 +73,7 @@ func run(o options) error {
 		if !slices.Contains(strings.Split(o.only, ","), w.name) {
 			continue
 		}
+		b.closeServers()
 		r, err := b.measure(w)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
@@ -106,44 +107,75 @@ func run(o options) error {
 type bench struct {
 	o       options
 	dir     string
+	edge    string // the binary
 	names   []string
 	backend *process
+	h2c     string // address at which the backend speaks HTTP/2
 	servers map[string]*process
+	setup   setup // of the servers
 }
 
 func (b *bench) close() {
-	for _, s := range b.servers {
-		if s != nil { // it did not start
-			s.stop()
-		}
-	}
-	b.servers = nil
+	b.closeServers()
 	if b.backend != nil {
 		b.backend.stop()
 		b.backend = nil
 	}
 }
 
+func (b *bench) closeServers() {
+	for _, s := range b.servers {
+		s.stop()
+	}
+	b.servers = nil
+}
+
 // measure runs one work against all servers in turn, round after round.
 func (b *bench) measure(w work) (result, error) {
 	r := result{Work: w.name, Unit: w.unit, Samples: map[string][]float64{}, Failures: map[string]int{}}
+	players := b.players(w)
 	for range b.o.rounds {
-		for _, name := range b.names {
-			v, failures, err := w.run(b, b.servers[name])
+		for _, p := range players {
+			s, err := b.server(p)
 			if err != nil {
-				return r, fmt.Errorf("%s: %w", name, err)
+				return r, fmt.Errorf("%s: %w", p.name, err)
 			}
-			r.Samples[name] = append(r.Samples[name], v)
-			r.Failures[name] += failures
+			v, failures, err := w.run(b, s)
+			if err != nil {
+				return r, fmt.Errorf("%s: %w", p.name, err)
+			}
+			r.Samples[p.name] = append(r.Samples[p.name], v)
+			r.Failures[p.name] += failures
 		}
 	}
 	return r, nil
 }
 
+// player is a server in one work.
+type player struct {
+	name   string // in the table
+	server string
+	setup  setup
+}
+
+func (b *bench) players(w work) (out []player) {
+	for _, n := range w.sizes {
+		out = append(out, player{siteCount(n), "edge", setup{sites: n}})
+	}
+	for _, name := range b.names {
+		if w.sizes == nil && (w.can == nil || slices.Contains(w.can, name)) {
+			out = append(out, player{name, name, w.setup})
+		}
+	}
+	return out
+}
+
+func siteCount(n int) string { return fmt.Sprintf("%5d sites", n) }
+
 // window runs a load and returns its report with the CPU time that the server
 // spent meanwhile.
 func (b *bench) window(s *process, kind string) (report, time.Duration, error) {
-	l, err := startLoad(kind, s.addr, b.o)
+	l, err := startLoad(kind, s, b.o)
 	if err != nil {
 		return report{}, 0, err
 	}

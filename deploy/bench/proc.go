@@ -17,10 +17,11 @@ import (
 
 // process is a program that was started here.
 type process struct {
-	cmd  *exec.Cmd
-	addr string
-	done chan struct{}
-	out  *os.File
+	cmd   *exec.Cmd
+	addr  string
+	sites int // hosts that a load may spread over; 1: the one
+	done  chan struct{}
+	out   *os.File
 }
 
 func startProcess(dir, name, addr string, args ...string) (*process, error) {
@@ -190,8 +191,8 @@ type load struct {
 	last  string
 }
 
-func startLoad(kind, addr string, o options) (*load, error) {
-	l := &load{cmd: exec.Command("/proc/self/exe", "child", "load", kind, addr, fmt.Sprint(o.warmup), fmt.Sprint(o.seconds), fmt.Sprint(o.idle))}
+func startLoad(kind string, s *process, o options) (*load, error) {
+	l := &load{cmd: exec.Command("/proc/self/exe", "child", "load", kind, s.addr, strconv.Itoa(s.sites), fmt.Sprint(o.warmup), fmt.Sprint(o.seconds), fmt.Sprint(o.idle))}
 	out, err := l.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

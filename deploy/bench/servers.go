@@ -8,7 +8,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net"
 	"os"
@@ -17,9 +19,9 @@ import (
 	"time"
 )
 
-// start brings up the backend and every server.
-func (b *bench) start(edgeBin string) error {
-	addrs, err := freeAddrs(1 + len(b.names))
+// start brings up the backend; servers come when a work asks for them.
+func (b *bench) start() error {
+	addrs, err := freeAddrs(2)
 	if err != nil {
 		return err
 	}
@@ -30,30 +32,54 @@ func (b *bench) start(edgeBin string) error {
 	if err != nil {
 		return err
 	}
-	if b.backend, err = startProcess(b.dir, "backend", addrs[0], self, "child", "backend", addrs[0]); err != nil {
+	b.h2c = addrs[1]
+	if b.backend, err = startProcess(b.dir, "backend", addrs[0], self, "child", "backend", addrs[0], addrs[1]); err != nil {
 		return err
 	}
-	if err := b.backend.listening(); err != nil {
-		return err
+	return b.backend.listening()
+}
+
+// server returns the running server of a player, started at its first use.
+func (b *bench) server(p player) (*process, error) {
+	key := fmt.Sprintf("%s-%d-%v-%v", p.server, p.setup.sites, p.setup.zip, p.setup.h2up)
+	if s := b.servers[key]; s != nil {
+		return s, nil
 	}
-	b.servers = map[string]*process{}
-	for i, name := range b.names {
-		make := configs[name]
-		if make == nil {
-			return fmt.Errorf("unknown server %q", name)
-		}
-		args, err := make(b.dir, addrs[1+i], addrs[0], edgeBin)
-		if err != nil {
-			return err
-		}
-		if b.servers[name], err = startProcess(b.dir, name, addrs[1+i], args...); err != nil {
-			return err
-		}
-		if err := b.servers[name].listening(); err != nil {
-			return err
+	make := configs[p.server]
+	if make == nil {
+		return nil, fmt.Errorf("unknown server %q", p.server)
+	}
+	addrs, err := freeAddrs(1)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(b.dir, key)
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	for _, f := range []string{"cert.pem", "key.pem", "both.pem"} {
+		if err := os.Link(filepath.Join(b.dir, f), filepath.Join(dir, f)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
 		}
 	}
-	return nil
+	c := config{dir: dir, addr: addrs[0], backend: b.backend.addr, edge: b.edge, setup: p.setup}
+	if p.setup.h2up {
+		c.backend = b.h2c
+	}
+	args, err := make(c)
+	if err != nil {
+		return nil, err
+	}
+	s, err := startProcess(dir, p.server, c.addr, args...)
+	if err != nil {
+		return nil, err
+	}
+	if b.servers == nil {
+		b.servers = map[string]*process{}
+	}
+	s.sites = max(p.setup.sites, 1)
+	b.servers[key] = s
+	return s, s.listening()
 }
 
 func freeAddrs(n int) ([]string, error) {
@@ -67,83 +93,6 @@ func freeAddrs(n int) ([]string, error) {
 		addrs = append(addrs, l.Addr().String())
 	}
 	return addrs, nil
-}
-
-// configs write a server's configuration and return its command. All have the
-// same certificate, cipher and backend, keep connections on both sides, and log nothing.
-var configs = map[string]func(dir, addr, backend, edgeBin string) ([]string, error){
-	"edge": func(dir, addr, backend, edgeBin string) ([]string, error) {
-		return []string{edgeBin, "serve", "--config", filepath.Join(dir, "edge.yaml")}, write(dir, "edge.yaml", fmt.Sprintf(`version: 1
-listen: {http: ["127.0.0.1:0"], https: ["%s"]}
-storage: {dir: %s/edge}
-admin: {socket: %s/edge.sock}
-log: {level: error}
-sites:
-  - hosts: [%s]
-    tls: {cert: cert.pem, key: key.pem}
-    proxy: http://%s
-`, addr, dir, dir, host, backend))
-	},
-	"nginx": func(dir, addr, backend, _ string) ([]string, error) {
-		return []string{"nginx", "-e", "stderr", "-c", filepath.Join(dir, "nginx.conf")}, write(dir, "nginx.conf", fmt.Sprintf(`daemon off;
-worker_processes 2;
-pid %[1]s/nginx.pid;
-error_log stderr error;
-events { worker_connections 8192; }
-http {
-  access_log off;
-  client_body_temp_path %[1]s/n1; proxy_temp_path %[1]s/n2; fastcgi_temp_path %[1]s/n3; uwsgi_temp_path %[1]s/n4; scgi_temp_path %[1]s/n5;
-  keepalive_requests 100000000;
-  upstream backend { server %[3]s; keepalive 64; keepalive_requests 100000000; }
-  server {
-    listen %[2]s ssl http2 backlog=4096;
-    server_name %[4]s;
-    ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem;
-    ssl_protocols TLSv1.2 TLSv1.3; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-    ssl_session_cache shared:SSL:10m; ssl_session_tickets on;
-    location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
-      proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; }
-  }
-}
-`, dir, addr, backend, host))
-	},
-	"haproxy": func(dir, addr, backend, _ string) ([]string, error) {
-		return []string{"haproxy", "-db", "-f", filepath.Join(dir, "haproxy.cfg")}, write(dir, "haproxy.cfg", fmt.Sprintf(`global
-  maxconn 8192
-  nbthread 2
-  ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 75s
-  timeout server 60s
-  timeout http-keep-alive 75s
-  option forwardfor
-  http-reuse always
-frontend f
-  bind %[2]s ssl crt %[1]s/both.pem alpn h2,http/1.1
-  http-request set-header X-Forwarded-Proto https
-  default_backend b
-backend b
-  server s %[3]s
-`, dir, addr, backend))
-	},
-	"caddy": func(dir, addr, backend, _ string) ([]string, error) {
-		_, port, _ := net.SplitHostPort(addr)
-		return []string{"caddy", "run", "--config", filepath.Join(dir, "Caddyfile"), "--adapter", "caddyfile"}, write(dir, "Caddyfile", fmt.Sprintf(`{
-  admin off
-  auto_https off
-  log {
-    output discard
-  }
-}
-https://%[4]s:%[5]s {
-  bind 127.0.0.1
-  tls %[1]s/cert.pem %[1]s/key.pem
-  reverse_proxy http://%[3]s
-}
-`, dir, addr, backend, host, port))
-	},
 }
 
 func write(dir, name, content string) error {
@@ -173,12 +122,12 @@ func newAuthority() (*authority, error) {
 }
 
 // issue returns a chain and a key in PEM form.
-func (a *authority) issue(serial int64, name string) (chain, key []byte, err error) {
+func (a *authority) issue(serial int64, names ...string) (chain, key []byte, err error) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(serial), DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 0, 90),
+	t := &x509.Certificate{SerialNumber: big.NewInt(serial), DNSNames: names, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 0, 90),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, &k.PublicKey, a.key)
 	if err != nil {
@@ -197,7 +146,7 @@ func (b *bench) writePair() error {
 	if err != nil {
 		return err
 	}
-	chain, key, err := a.issue(2, host)
+	chain, key, err := a.issue(2, host, "*."+host)
 	if err != nil {
 		return err
 	}

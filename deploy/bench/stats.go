@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"text/tabwriter"
 )
@@ -13,6 +14,14 @@ type result struct {
 	Unit     string               `json:"unit"`
 	Samples  map[string][]float64 `json:"samples"`
 	Failures map[string]int       `json:"failures"`
+}
+
+// names are the servers in the order of the table.
+func (r result) names() []string {
+	names := slices.Sorted(maps.Keys(r.Samples))
+	order := []string{"edge", "nginx", "haproxy", "caddy"}
+	slices.SortStableFunc(names, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) })
+	return names
 }
 
 func median(v []float64) float64 {
@@ -54,11 +63,8 @@ func printResult(w io.Writer, r result) {
 	fmt.Fprintf(w, "\n%s: %s\n", r.Work, r.Unit)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "  server\tmedian\tspread\tfailures\tedge is\tspread of that")
-	for _, name := range []string{"edge", "nginx", "haproxy", "caddy"} {
-		v, ok := r.Samples[name]
-		if !ok {
-			continue
-		}
+	for _, name := range r.names() {
+		v := r.Samples[name]
 		line := fmt.Sprintf("  %s\t%.1f\t%.0f %%\t%d\t", name, median(v), 100*spread(v), r.Failures[name])
 		if q := ratios(r.Samples["edge"], v); name != "edge" && len(q) > 0 {
 			line += fmt.Sprintf("%.2f x\t%.0f %%", median(q), 100*spread(q))
@@ -106,6 +112,29 @@ func printTargets(w io.Writer, results []result) {
 			}
 			fmt.Fprintf(t, "start <= %.0f s\t%.2f s\t%s\n", maxStart, median(v), said)
 		}
+		if r.Work == "sites" {
+			printSites(t, r)
+		}
 	}
 	t.Flush()
+}
+
+// printSites compares the most sites with one.
+func printSites(w io.Writer, r result) {
+	names := r.names()
+	first, last := siteCount(1), names[len(names)-1]
+	q := ratios(r.Samples[last], r.Samples[first])
+	if len(q) == 0 {
+		return
+	}
+	said := "yes"
+	switch {
+	case r.Failures[first]+r.Failures[last] > 0:
+		said = "no figure: there were failures"
+	case median(q) > maxSites:
+		said = "no"
+	case spread(q) > maxSpread && slices.Max(q) > maxSites:
+		said = "no figure: the rounds differ too much"
+	}
+	fmt.Fprintf(w, "%s <= %.2f x %s\t%.2f x\t%s\n", last, maxSites, first, median(q), said)
 }

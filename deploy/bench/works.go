@@ -10,15 +10,29 @@ import (
 type work struct {
 	name, unit string
 	run        func(*bench, *process) (value float64, failures int, err error)
+	setup      setup    // how the servers are configured
+	can        []string // the servers that can do it; nil: all
+	sizes      []int    // instead of servers: edge alone, with so many sites
+}
+
+// setup is what a work asks of the configuration.
+type setup struct {
+	sites int  // beside the one; each is a host of its own
+	zip   bool // answers are compressed with gzip
+	h2up  bool // the backend speaks HTTP/2 without TLS
 }
 
 var works = []work{
-	{"h1", "us CPU a request (1 KiB, HTTPS/1.1, keep-alive)", perUnit("h1")},
-	{"h2", "us CPU a request (1 KiB, HTTPS/2, 32 streams a connection)", perUnit("h2")},
-	{"1m", "us CPU a request (1 MiB, HTTPS/1.1)", perUnit("1m")},
-	{"full", "us CPU a full TLS 1.3 handshake", perUnit("full")},
-	{"resumed", "us CPU a resumed TLS 1.3 handshake", perUnit("resumed")},
-	{"idle", "KiB an idle TLS connection", idleMemory},
+	{name: "h1", unit: "us CPU a request (1 KiB, HTTPS/1.1, keep-alive)", run: perUnit("h1")},
+	{name: "h2", unit: "us CPU a request (1 KiB, HTTPS/2, 32 streams a connection)", run: perUnit("h2")},
+	{name: "h3", unit: "us CPU a request (1 KiB, HTTP/3, 32 streams a connection)", run: perUnit("h3"), can: []string{"edge", "caddy"}},
+	{name: "1m", unit: "us CPU a request (1 MiB, HTTPS/1.1)", run: perUnit("1m")},
+	{name: "zip", unit: "us CPU a request (64 KiB of JSON, gzip on the fly, HTTPS/1.1)", run: perUnit("zip"), setup: setup{zip: true}},
+	{name: "h2up", unit: "us CPU a request (1 KiB, HTTPS/1.1, the backend by h2c)", run: perUnit("h1"), setup: setup{h2up: true}, can: []string{"edge", "haproxy", "caddy"}},
+	{name: "sites", unit: "us CPU a request (1 KiB, HTTPS/1.1), spread over so many hosts", run: perUnit("sites"), sizes: []int{1, 1000, 10000}},
+	{name: "full", unit: "us CPU a full TLS 1.3 handshake", run: perUnit("full")},
+	{name: "resumed", unit: "us CPU a resumed TLS 1.3 handshake", run: perUnit("resumed")},
+	{name: "idle", unit: "KiB an idle TLS connection", run: idleMemory},
 }
 
 func workNames() []string {
@@ -52,7 +66,7 @@ func idleMemory(b *bench, s *process) (float64, int, error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	l, err := startLoad("idle", s.addr, b.o)
+	l, err := startLoad("idle", s, b.o)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -76,8 +90,12 @@ type target struct {
 
 var targets = []target{
 	{"h1", "caddy", 0.55}, {"h2", "caddy", 0.55}, {"1m", "nginx", 0.8},
+	{"h3", "caddy", 1.0}, {"zip", "caddy", 1.0}, {"h2up", "caddy", 0.55},
 	{"full", "nginx", 1.0}, {"resumed", "nginx", 1.0}, {"idle", "caddy", 1.0}, {"start", "caddy", 1.0},
 }
+
+// maxSites is what a request may cost with the most sites, measured by one site.
+const maxSites = 1.15
 
 // maxStart is how long the start with stored certificates may take, in seconds.
 const maxStart = 3.0
