@@ -90,7 +90,7 @@ type target struct {
 
 var targets = []target{
 	{"h1", "caddy", 0.55}, {"h2", "caddy", 0.55}, {"1m", "nginx", 0.8},
-	{"h3", "caddy", 1.0}, {"zip", "caddy", 1.0}, {"h2up", "caddy", 0.55},
+	{"h3", "caddy", 1.0}, {"zip", "caddy", 1.0}, {"h2up", "caddy", 1.0},
 	{"full", "nginx", 1.0}, {"resumed", "nginx", 1.0}, {"idle", "caddy", 1.0}, {"start", "caddy", 1.0},
 }
 
