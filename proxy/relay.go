@@ -96,7 +96,7 @@ func endToEnd(fields []policy.Field, h http.Header, trusted bool) []policy.Field
 	out := fields[:0]
 	for _, f := range fields {
 		switch textproto.CanonicalMIMEHeaderKey(f.Name) {
-		case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Transfer-Encoding",
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Proxy", "Transfer-Encoding",
 			"Upgrade", "Http2-Settings", "Trailer", "Host", "Content-Length", "Expect",
 			"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host":
 			continue
