@@ -39,26 +39,57 @@ func (s *Server) accept(l *listener) {
 
 // admit counts a new connection in, or turns it away, and starts serving it.
 func (s *Server) admit(l *listener, nc net.Conn) {
-	c := &conn{Conn: nc, srv: s, listener: l.name(), tls: l.tls.Load(), remote: addrPort(nc.RemoteAddr()), opened: time.Now()}
-	if !c.tls {
+	r := l.role.Load()
+	c := &conn{Conn: nc, srv: s, listener: r.name, tls: r == roleHTTPS, remote: addrPort(nc.RemoteAddr()), opened: time.Now()}
+	switch r {
+	case roleHTTPS:
+	case roleHTTP:
 		c.proto = "http/1.1"
+	default:
+		c.proto = "tcp"
+	}
+	set := s.state.Load().set
+	c.awaits = announces(set.ProxyProtocol, c.remote.Addr())
+	if c.awaits || r == roleHTTPS && len(set.Passthrough) > 0 || r.tcp != nil && len(r.tcp.BySNI) > 0 {
+		c.Conn = &replayed{Conn: nc}
 	}
 	st, reason := s.remember(c)
-	if reason != "" {
-		s.obs.Conn(&edge.ConnEvent{Listener: c.listener, Remote: c.remote, Refused: reason})
-		nc.Close()
-		return
+	switch {
+	case reason != "":
+		s.turnAway(c, reason)
+	case c.awaits:
+		s.wg.Go(func() {
+			if s.announced(c, st) {
+				s.enter(c, st, r)
+			}
+		})
+	default:
+		s.enter(c, st, r)
 	}
+}
+
+// turnAway reports why a connection is not served, and closes it.
+func (s *Server) turnAway(c *conn, reason string) {
+	s.obs.Conn(&edge.ConnEvent{Listener: c.listener, Remote: c.remote, Refused: reason})
+	c.Conn.Close()
+	s.forget(c)
+}
+
+// enter serves a connection whose client is known.
+func (s *Server) enter(c *conn, st *state, r *role) {
 	c.open()
-	if !c.tls {
+	switch {
+	case r == roleHTTP:
 		st.engine.serve(newGuard(c, c, st.engine.limits))
-		return
+	case r == roleHTTPS:
+		s.wg.Go(func() {
+			if len(st.set.Passthrough) == 0 || !s.passThrough(c, st) {
+				s.handshake(c, st)
+			}
+		})
+	default:
+		s.wg.Go(func() { s.forwardTCP(c, st, r.tcp) })
 	}
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
-		s.handshake(c, st)
-	}()
 }
 
 // remember enters c in the set of open connections and ties it to the live
@@ -69,27 +100,51 @@ func (s *Server) remember(c *conn) (st *state, refused string) {
 	defer s.connMu.Unlock()
 	st = s.state.Load()
 	c.engine, c.stall = st.engine, st.engine.limits.WriteStall
-	perAddress := st.engine.limits.ConnectionsPerAddress
 	if s.closing {
 		return st, "shutdown"
 	}
-	who := clientBlock(c.remote.Addr())
-	if perAddress > 0 && s.perAddress[who] >= perAddress {
+	if !c.awaits && !s.countAddress(c) {
 		return st, "connections_per_address"
 	}
-	s.perAddress[who]++
+	if most := st.engine.limits.Connections; most > 0 && len(s.conns) >= most && !s.squeeze(c) {
+		s.uncountAddress(c)
+		return st, "connections"
+	}
 	s.conns[c] = struct{}{}
 	return st, ""
 }
 
+// forget takes c out again. It may be called more than once.
 func (s *Server) forget(c *conn) {
 	s.connMu.Lock()
 	defer s.connMu.Unlock()
 	delete(s.conns, c)
-	who := clientBlock(c.remote.Addr())
-	if s.perAddress[who]--; s.perAddress[who] <= 0 {
-		delete(s.perAddress, who)
+	s.uncountAddress(c)
+	if c.spare {
+		s.unspare(c)
 	}
+}
+
+// countAddress counts c for its client's address, unless that has as many as it may.
+func (s *Server) countAddress(c *conn) bool {
+	most := c.engine.limits.ConnectionsPerAddress
+	who := clientBlock(c.remote.Addr())
+	if most > 0 && s.perAddress[who] >= most {
+		return false
+	}
+	s.perAddress[who]++
+	c.block = who
+	return true
+}
+
+func (s *Server) uncountAddress(c *conn) {
+	if !c.block.IsValid() {
+		return
+	}
+	if s.perAddress[c.block]--; s.perAddress[c.block] <= 0 {
+		delete(s.perAddress, c.block)
+	}
+	c.block = netip.Addr{}
 }
 
 // clientBlock is what one client can be assumed to own: an IPv4 address, or a

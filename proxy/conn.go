@@ -16,8 +16,11 @@ import (
 type conn struct {
 	net.Conn
 	srv      *Server
-	listener string // "http" or "https"
+	listener string // "http", "https" or "tcp"
 	remote   netip.AddrPort
+	block    netip.Addr // under srv.connMu: what it counts for; not valid: nothing
+	awaits   bool       // a PROXY header has to come, with the address
+	spare    bool       // admitted beyond the limit, for challenges alone
 	stall    time.Duration
 	opened   time.Time
 
@@ -99,7 +102,7 @@ func (c *conn) Close() error {
 // reset closes the connection in a way that no client can take for the proper
 // end of an answer.
 func (c *conn) reset() {
-	if t, ok := c.Conn.(*net.TCPConn); ok {
+	if t, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
 		t.SetLinger(0)
 	}
 	c.Close()

@@ -29,6 +29,7 @@ type exchange struct {
 	ev     edge.RequestEvent
 	stall  *stallTimer   // HTTP/2 only, once something is written that may block
 	flight *atomic.Int64 // counts this exchange, once policy has named its site
+	loads  bool          // counts for Limits.Requests
 
 	onward func(int, []policy.Field) error // interim, made once
 }
@@ -48,7 +49,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.rc = *http.NewResponseController(w)
 	defer x.end()
 	x.begin()
-	if x.refused() || x.challenge() {
+	if x.refused() || x.challenge() || x.shed() {
 		return
 	}
 	d := x.st.set.Table.Decide(&x.req)
@@ -113,6 +114,7 @@ func (x *exchange) end() {
 	if x.flight != nil {
 		x.flight.Add(-1)
 	}
+	x.unload()
 	x.srv.obs.Request(&x.ev)
 	s := x.srv
 	abort := cause != nil

@@ -33,6 +33,7 @@ func (x *exchange) challenge() bool {
 		return false
 	}
 	x.ev.Decision = "challenge"
+	x.endSpare()
 	x.answer(http.StatusOK, keyAuth)
 	return true
 }

@@ -20,15 +20,19 @@ import (
 type listener struct {
 	net.Listener
 	address string // as configured when it was bound
-	tls     atomic.Bool
+	role    atomic.Pointer[role]
 }
 
-func (l *listener) name() string {
-	if l.tls.Load() {
-		return "https"
-	}
-	return "http"
+// role is what is done with connections of a listener.
+type role struct {
+	name string       // "http", "https" or "tcp"
+	tcp  *TCPListener // of "tcp"
 }
+
+var (
+	roleHTTP  = &role{name: "http"}
+	roleHTTPS = &role{name: "https"}
+)
 
 // keepAlive notices peers that vanished without a word, after about a minute.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
@@ -36,20 +40,23 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interv
 // wanted lists the listeners of settings by key.
 type wantedListener struct {
 	key, address string
-	tls          bool
+	role         *role
 }
 
 func wantedListeners(set *Settings) []wantedListener {
 	var out []wantedListener
 	seen := map[string]int{}
-	add := func(addresses []string, tls bool) {
+	add := func(r *role, addresses ...string) {
 		for _, a := range addresses {
 			seen[a]++
-			out = append(out, wantedListener{fmt.Sprintf("%s#%d", a, seen[a]), a, tls})
+			out = append(out, wantedListener{fmt.Sprintf("%s#%d", a, seen[a]), a, r})
 		}
 	}
-	add(set.HTTP, false)
-	add(set.HTTPS, true)
+	add(roleHTTP, set.HTTP...)
+	add(roleHTTPS, set.HTTPS...)
+	for i := range set.TCP {
+		add(&role{name: "tcp", tcp: &set.TCP[i]}, set.TCP[i].Address)
+	}
 	return out
 }
 

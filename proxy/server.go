@@ -45,7 +45,11 @@ type Server struct {
 	connMu     sync.Mutex
 	conns      map[*conn]struct{}
 	perAddress map[netip.Addr]int
+	spares     []*conn // admitted beyond the limit, oldest first: see spare
 	closing    bool
+
+	load atomic.Int64 // requests in progress that count for Limits.Requests
+	down sync.Map     // address of a server of a Forward -> time.Time until which it is tried last
 
 	exchanges   sync.Pool // *exchange
 	buffers     sync.Pool // *[copyBuffer]byte
@@ -161,7 +165,7 @@ func members(m map[string][]*listener) map[*listener]bool {
 func (s *Server) swapListeners(next map[string][]*listener) {
 	for _, w := range wantedListeners(s.state.Load().set) {
 		for _, l := range next[w.key] {
-			l.tls.Store(w.tls)
+			l.role.Store(w.role)
 		}
 	}
 	before, now := members(s.listeners), members(next)
@@ -178,7 +182,7 @@ func (s *Server) swapListeners(next map[string][]*listener) {
 
 // Addr is a bound address.
 type Addr struct {
-	Listener string // "http" or "https"
+	Listener string // "http", "https" or "tcp"
 	Addr     net.Addr
 }
 
@@ -193,7 +197,7 @@ func (s *Server) Addrs() []Addr {
 	var out []Addr
 	for _, w := range wantedListeners(st.set) {
 		for _, l := range s.listeners[w.key] {
-			out = append(out, Addr{l.name(), l.Listener.Addr()})
+			out = append(out, Addr{w.role.name, l.Listener.Addr()})
 		}
 	}
 	return out

@@ -52,18 +52,23 @@ func helloConn(h *tls.ClientHelloInfo) *conn { return h.Conn.(*conn) }
 // configFor chooses what answers a ClientHello: the challenge registry, a
 // refusal, or the site's configuration.
 func (s *Server) configFor(h *tls.ClientHelloInfo) (*tls.Config, error) {
-	hs := helloConn(h).hs
+	c := helloConn(h)
+	hs := c.hs
 	if onlyALPN(h, edge.ALPNProto) {
 		hs.challenge = edge.TLSALPN01
 		cert, ok := s.challengeCert(edge.TLSALPN01, h.ServerName)
-		return s.challengeConfig(hs, cert, ok, edge.ALPNProto), nil
+		return s.challengeConfig(c, cert, ok, edge.ALPNProto), nil
 	}
 	// A name under acme.invalid must never reach a CertSource: an on-demand
 	// policy of "any name" would order certificates for it.
 	if edge.IsACMEInvalid(h.ServerName) {
 		hs.challenge = edge.TLSSNI01
 		cert, ok := s.challengeCert(edge.TLSSNI01, strings.ToLower(strings.TrimSuffix(h.ServerName, ".")))
-		return s.challengeConfig(hs, cert, ok), nil
+		return s.challengeConfig(c, cert, ok), nil
+	}
+	if s.crowded(c) {
+		hs.err = errCrowded
+		return nil, errCrowded
 	}
 	name, ok := "", true
 	if h.ServerName != "" {
@@ -118,15 +123,16 @@ func (s *Server) challengeCert(t edge.ChallengeType, sni string) (*tls.Certifica
 
 // challengeConfig is made for one handshake: no tickets, no client
 // certificates, nothing shared with sites.
-func (s *Server) challengeConfig(hs *handshake, cert *tls.Certificate, ok bool, protos ...string) *tls.Config {
+func (s *Server) challengeConfig(c *conn, cert *tls.Certificate, ok bool, protos ...string) *tls.Config {
 	result := "answered"
 	if !ok || cert == nil {
 		result = "unknown"
 	}
-	s.obs.Challenge(&edge.ChallengeEvent{Type: hs.challenge, Result: result})
+	s.obs.Challenge(&edge.ChallengeEvent{Type: c.hs.challenge, Result: result})
 	if result == "unknown" {
-		return refuseName(hs, edge.ErrNoCertificate)
+		return refuseName(c.hs, edge.ErrNoCertificate)
 	}
+	s.keepSpare(c)
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS12,
 		NextProtos:             protos,
