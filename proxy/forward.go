@@ -23,10 +23,10 @@ import (
 // until both sides have ended, or nothing has come from either for too long. A
 // reload leaves it alone; a shutdown waits for it, up to its limit.
 func (s *Server) forward(c *conn, f *Forward) {
-	defer c.Close()
 	c.began.Store(true)
 	s.tunnels.add()
-	defer s.tunnels.remove()
+	defer s.tunnels.remove() // last: Shutdown then looks for connections that are still open
+	defer c.Close()
 	start := time.Now()
 	up, err := s.reach(f)
 	if err != nil {
