@@ -26,13 +26,13 @@ var (
 	announcedFrontend = netip.MustParseAddrPort("198.51.100.2:443")
 )
 
-// asked tells what a backend sees of the client.
-var asked = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// tellsClient answers what a backend sees of the client.
+var tellsClient = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, r.Header.Get("X-Forwarded-For"))
 })
 
 func TestProxyHeaders(t *testing.T) {
-	r := rigWith(t, asked, loopback)
+	r := rigWith(t, tellsClient, loopback)
 	for name, header := range map[string]string{
 		"version 1": string(proxyproto.Append(nil, 1, announcedClient, announcedFrontend)),
 		"version 2": string(proxyproto.Append(nil, 2, announcedClient, announcedFrontend)),
@@ -89,7 +89,7 @@ func TestProxyHeaders(t *testing.T) {
 
 // A peer that has to send a header is not served without one.
 func TestProxyHeaderIsMissing(t *testing.T) {
-	r := rigWith(t, asked, loopback, limited(Limits{HeaderRead: 100 * time.Millisecond}))
+	r := rigWith(t, tellsClient, loopback, limited(Limits{HeaderRead: 100 * time.Millisecond}))
 	for name, sent := range map[string]string{
 		"a request":         get + "\r\n",
 		"half of a header":  "PROXY TCP4 192.0.2.1",
@@ -154,7 +154,7 @@ func TestVuln_ProxyHeaderFromUntrustedPeers(t *testing.T) {
 
 // A second header is no header: it comes from the client.
 func TestOneProxyHeaderAConnection(t *testing.T) {
-	r := rigWith(t, asked, loopback)
+	r := rigWith(t, tellsClient, loopback)
 	header := string(proxyproto.Append(nil, 1, announcedClient, announcedFrontend))
 	if got := r.raw(header + header + get + "\r\n"); !strings.HasPrefix(got, "HTTP/1.1 400 ") {
 		t.Errorf("%q", got)
@@ -167,7 +167,7 @@ func TestOneProxyHeaderAConnection(t *testing.T) {
 
 // Limits count the announced addresses, not the load balancer's.
 func TestConnectionsPerAnnouncedAddress(t *testing.T) {
-	r := rigWith(t, asked, loopback, limited(Limits{ConnectionsPerAddress: 1}))
+	r := rigWith(t, tellsClient, loopback, limited(Limits{ConnectionsPerAddress: 1}))
 	from := func(client string) string {
 		return string(proxyproto.Append(nil, 2, netip.MustParseAddrPort(client), announcedFrontend)) + get + "\r\n"
 	}
@@ -186,7 +186,7 @@ func TestConnectionsPerAnnouncedAddress(t *testing.T) {
 
 // A shutdown does not wait for headers that do not come.
 func TestShutdownBeforeTheProxyHeader(t *testing.T) {
-	r := rigWith(t, asked, loopback)
+	r := rigWith(t, tellsClient, loopback)
 	c := r.dial()
 	io.WriteString(c, "PROXY ")
 	eventually(t, "the connection is known", func() bool { return len(r.openConns()) == 1 })
