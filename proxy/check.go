@@ -69,7 +69,10 @@ func (x *exchange) faults() *refusal {
 // refused reports a message that the guard turned away before there was a request.
 func (s *Server) refused(c *conn, bad *refusal) {
 	proto := "HTTP/1.1"
-	if c.h1.Load() == nil {
+	switch {
+	case c.quic != nil:
+		proto = "HTTP/3.0"
+	case c.h1.Load() == nil:
 		proto = "HTTP/2.0"
 	}
 	ev := edge.RequestEvent{

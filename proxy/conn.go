@@ -46,6 +46,7 @@ type conn struct {
 	fixed     atomic.Bool // somebody else set a write deadline that must stand
 	began     atomic.Bool // the first byte of a request has come, or of HTTP/2's preface
 	engine    *engine
+	quic      *quicSide // of HTTP/3: what Conn is
 }
 
 type connKey struct{}
@@ -135,7 +136,7 @@ func (c *conn) count(delta int) {
 
 // addrPort is the peer's address with an IPv4-mapped form undone.
 func addrPort(a net.Addr) netip.AddrPort {
-	if t, ok := a.(*net.TCPAddr); ok {
+	if t, ok := a.(interface{ AddrPort() netip.AddrPort }); ok { // of TCP and UDP
 		ap := t.AddrPort()
 		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}

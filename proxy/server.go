@@ -56,6 +56,7 @@ type Server struct {
 	heldBuffers sync.Pool // *[heldBytes]byte
 	tunnels     tunnels
 	flights     inFlight
+	quic        quicState
 	panics      panicLog
 }
 
@@ -84,6 +85,7 @@ func New(opts Options) *Server {
 	s.exchanges.New = newExchange
 	s.heldBuffers.New = func() any { return new([heldBytes]byte) }
 	s.buffers.New = func() any { return new([copyBuffer]byte) }
+	s.quic.inputs.New = newH3Input
 	s.tlsConfig = &tls.Config{GetConfigForClient: s.configFor}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -109,9 +111,15 @@ func (s *Server) Apply(set Settings) error {
 	if err != nil {
 		return err
 	}
+	nextQUIC, err := s.bindQUIC(&set, next)
+	if err != nil {
+		s.closeNew(next)
+		return err
+	}
 	old := s.state.Load()
 	s.state.Store(&state{set: &set, engine: s.engineFor(set.Limits.withDefaults()), flights: s.flights.keep(set.Table.Names())})
 	s.swapListeners(next)
+	s.swapQUIC(nextQUIC)
 	s.pruneEngines()
 	if old != nil {
 		closeVanished(old.set.Pools, set.Pools)
@@ -123,7 +131,6 @@ func (s *Server) Apply(set Settings) error {
 func (s *Server) bindAll(set *Settings) (map[string][]*listener, error) {
 	next := map[string][]*listener{}
 	wanted := wantedListeners(set)
-	have := members(s.listeners)
 	var leaving []*listener
 	for key, ls := range s.listeners {
 		if !slices.ContainsFunc(wanted, func(w wantedListener) bool { return w.key == key }) {
@@ -137,16 +144,22 @@ func (s *Server) bindAll(set *Settings) (map[string][]*listener, error) {
 		}
 		ls, err := s.bind(w.address, leaving)
 		if err != nil {
-			for l := range members(next) {
-				if !have[l] {
-					l.Close()
-				}
-			}
+			s.closeNew(next)
 			return nil, err
 		}
 		next[w.key] = ls
 	}
 	return next, nil
+}
+
+// closeNew closes the listeners of next that are not in use.
+func (s *Server) closeNew(next map[string][]*listener) {
+	have := members(s.listeners)
+	for l := range members(next) {
+		if !have[l] {
+			l.Close()
+		}
+	}
 }
 
 // members is the set of all listeners of a map.
@@ -231,6 +244,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, e := range s.engines {
 		e.close()
 	}
+	s.stopQUIC()
 	s.cancel()
 	s.wg.Wait()
 	s.tunnels.drained(context.Background())
@@ -255,6 +269,7 @@ func (s *Server) drain(ctx context.Context) {
 	for _, e := range s.engines {
 		wg.Go(func() { e.http.Shutdown(ctx) })
 	}
+	wg.Go(func() { s.drainQUIC(ctx) })
 	wg.Go(func() { s.tunnels.drained(ctx) })
 	wg.Wait()
 }

@@ -24,7 +24,7 @@ var errCrowded = errors.New("the limit of connections is reached: only challenge
 // squeeze lets c in beyond the limit, for a challenge, if that is what it can bring.
 // The caller holds connMu.
 func (s *Server) squeeze(c *conn) bool {
-	if c.listener == "tcp" || c.Conn == nil {
+	if c.listener == "tcp" || c.quic != nil {
 		return false
 	}
 	if len(s.spares) >= spareConns {

@@ -46,8 +46,14 @@ func (t *tlsConfigs) rotate(now time.Time) {
 	}
 }
 
-// helloConn is our connection, which crypto/tls hands back to the callbacks.
-func helloConn(h *tls.ClientHelloInfo) *conn { return h.Conn.(*conn) }
+// helloConn is our connection, which crypto/tls hands back to the callbacks. On QUIC
+// it knows of none, and the context has it.
+func helloConn(h *tls.ClientHelloInfo) *conn {
+	if c, ok := h.Conn.(*conn); ok {
+		return c
+	}
+	return h.Context().Value(connKey{}).(*conn)
+}
 
 // configFor chooses what answers a ClientHello: the challenge registry, a
 // refusal, or the site's configuration.
