@@ -68,6 +68,9 @@ func (s *Server) openQUIC(t *net.TCPAddr) (*quicListener, error) {
 // has the port at another address (":443" that gives way to "192.0.2.1:443"), both
 // may have it until the old one is closed; the kernel prefers the exact address.
 func (s *Server) listenPacket(t *net.TCPAddr) (net.PacketConn, error) {
+	if pc := s.inheritPacket(t.String()); pc != nil {
+		return pc, nil
+	}
 	network := "udp"
 	if t.IP.To4() != nil {
 		network = "udp4"

@@ -120,7 +120,9 @@ func TestAnswerInFewWrites(t *testing.T) {
 		io.WriteString(w, body)
 	}), func(o *Options, s *Settings) {
 		s.HTTPS = []string{"fd:seen"}
-		o.Inherited = func() (map[string][]net.Listener, error) { return map[string][]net.Listener{"seen": {seen}}, nil }
+		o.Inherited = func() (Inherited, error) {
+			return Inherited{Listeners: map[string][]net.Listener{"fd:seen": {seen}}}, nil
+		}
 	})
 	if status, got := r.get(false, "https://example.org/"); status != 200 || got != body {
 		t.Fatalf("%d, %d bytes", status, len(got))

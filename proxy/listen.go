@@ -21,6 +21,8 @@ type listener struct {
 	net.Listener
 	address string // as configured when it was bound
 	role    atomic.Pointer[role]
+
+	inherited bool
 }
 
 // role is what is done with connections of a listener.
@@ -63,27 +65,18 @@ func wantedListeners(set *Settings) []wantedListener {
 // bind opens one configured address. "fd:NAME" may stand for several sockets.
 // Those that are leaving do not stand in the way: see rebind.
 func (s *Server) bind(address string, leaving []*listener) ([]*listener, error) {
-	var bound []net.Listener
-	if name, ok := strings.CutPrefix(address, "fd:"); ok {
-		var err error
-		if bound, err = s.inherit(name); err != nil {
-			return nil, err
-		}
-	} else {
-		l, err := Listen(address)
-		if own := onPort(leaving, address); len(own) > 0 && errors.Is(err, syscall.EADDRINUSE) {
-			return rebind(own, address)
-		}
-		if err != nil {
-			return nil, err
-		}
-		bound = []net.Listener{l}
+	ls, err := s.inherit(address)
+	if len(ls) > 0 || err != nil {
+		return ls, err
 	}
-	ls := make([]*listener, len(bound))
-	for i, l := range bound {
-		ls[i] = &listener{Listener: l, address: address}
+	l, err := Listen(address)
+	if own := onPort(leaving, address); len(own) > 0 && errors.Is(err, syscall.EADDRINUSE) {
+		return rebind(own, address)
 	}
-	return ls, nil
+	if err != nil {
+		return nil, err
+	}
+	return []*listener{{Listener: l, address: address}}, nil
 }
 
 // Listen binds "host:port" or ":port". Errors say who is in the way, and what to do.
@@ -103,31 +96,6 @@ func network(address string) string {
 		return "tcp4"
 	}
 	return "tcp"
-}
-
-func (s *Server) inherit(name string) ([]net.Listener, error) {
-	if s.inherited == nil {
-		m, err := s.opts.Inherited()
-		if err != nil {
-			return nil, fmt.Errorf("listen on fd:%s: sockets of the service manager: %w", name, err)
-		}
-		if m == nil {
-			m = map[string][]net.Listener{}
-		}
-		s.inherited = m
-	}
-	ls := s.inherited[name]
-	if len(ls) == 0 {
-		var have []string
-		for n := range s.inherited {
-			have = append(have, n)
-		}
-		return nil, fmt.Errorf("listen on fd:%s: the service manager passed no socket of that name (passed: %s); "+
-			"set FileDescriptorName=%s in the .socket unit, or restart edge if the socket was given up by an earlier reload",
-			name, orNone(have), name)
-	}
-	delete(s.inherited, name)
-	return ls, nil
 }
 
 func orNone(names []string) string {

@@ -255,7 +255,9 @@ func TestAcceptErrorsBackOff(t *testing.T) {
 		l.fail <- &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
 	}
 	r := rigWith(t, hello, func(o *Options, s *Settings) {
-		o.Inherited = func() (map[string][]net.Listener, error) { return map[string][]net.Listener{"x": {l}}, nil }
+		o.Inherited = func() (Inherited, error) {
+			return Inherited{Listeners: map[string][]net.Listener{"fd:x": {l}}}, nil
+		}
 		s.HTTP = []string{"fd:x"}
 	})
 	if status, body := r.get(false, "http://example.org/"); status != 200 || body != "hello" {

@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/activation"
-
 	"edge"
 )
 
@@ -38,7 +36,8 @@ type Server struct {
 
 	applyMu   sync.Mutex // one Apply or Shutdown at a time
 	listeners map[string][]*listener
-	inherited map[string][]net.Listener
+	unused    []*listener                 // inherited, and not in use
+	packets   map[string][]net.PacketConn // likewise; nil until asked for
 	engines   []*engine
 	stopped   bool
 
@@ -69,7 +68,7 @@ func New(opts Options) *Server {
 		opts.Observer = noObserver{}
 	}
 	if opts.Inherited == nil {
-		opts.Inherited = activation.ListenersWithNames
+		opts.Inherited = ServiceSockets
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -129,9 +128,12 @@ func (s *Server) Apply(set Settings) error {
 
 // bindAll returns the listeners of set by key: kept ones as they are, new ones bound.
 func (s *Server) bindAll(set *Settings) (map[string][]*listener, error) {
+	if err := s.takeOver(); err != nil {
+		return nil, err
+	}
 	next := map[string][]*listener{}
 	wanted := wantedListeners(set)
-	var leaving []*listener
+	leaving := s.spareSockets()
 	for key, ls := range s.listeners {
 		if !slices.ContainsFunc(wanted, func(w wantedListener) bool { return w.key == key }) {
 			leaving = append(leaving, ls...)
@@ -152,11 +154,19 @@ func (s *Server) bindAll(set *Settings) (map[string][]*listener, error) {
 	return next, nil
 }
 
-// closeNew closes the listeners of next that are not in use.
+// closeNew takes back what bindAll began: it closes what was bound, and keeps what
+// was inherited.
 func (s *Server) closeNew(next map[string][]*listener) {
 	have := members(s.listeners)
+	for _, l := range s.unused {
+		have[l] = true
+	}
 	for l := range members(next) {
-		if !have[l] {
+		switch {
+		case have[l]:
+		case l.inherited:
+			s.unused = append(s.unused, l)
+		default:
 			l.Close()
 		}
 	}
@@ -189,6 +199,7 @@ func (s *Server) swapListeners(next map[string][]*listener) {
 		}
 	}
 	s.listeners = next
+	s.dropUnused(now)
 	maps.DeleteFunc(before, func(l *listener, _ bool) bool { return now[l] })
 	closeLeft(slices.Collect(maps.Keys(before)), now)
 }

@@ -3,7 +3,6 @@ package proxy
 import (
 	"crypto/x509"
 	"log/slog"
-	"net"
 	"net/netip"
 	"time"
 
@@ -16,10 +15,9 @@ type Options struct {
 	Log        *slog.Logger // nil: discarded
 	Observer   Observer     // nil: none
 	Challenges Responder    // nil: every challenge is unknown
-	// Inherited returns the listening sockets that a service manager passed to
-	// the process, by name, for addresses "fd:NAME". It is called once at most.
-	// Nil: systemd's LISTEN_FDS.
-	Inherited func() (map[string][]net.Listener, error)
+	// Inherited returns the sockets that the process was started with. It is called
+	// once at most. Nil: ServiceSockets.
+	Inherited func() (Inherited, error)
 	Now       func() time.Time // nil: time.Now; of ticket rotation
 }
 
