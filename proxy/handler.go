@@ -56,7 +56,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.ev.Site, x.ev.Client = d.Site, d.Client
 	x.flight = x.st.flights[d.Site]
 	x.flight.Add(1)
-	if d.Close {
+	if d.Close || s.retiring.Load() {
 		w.Header()["Connection"] = closeValue
 	}
 	switch d.Kind {

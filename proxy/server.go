@@ -47,6 +47,8 @@ type Server struct {
 	spares     []*conn // admitted beyond the limit, oldest first: see spare
 	closing    bool
 
+	retiring atomic.Bool // answers are the last ones on their HTTP/1 connections
+
 	load atomic.Int64 // requests in progress that count for Limits.Requests
 	down sync.Map     // address of a server of a Forward -> time.Time until which it is tried last
 
