@@ -42,12 +42,147 @@ func (t *Table) Decide(r *Request) Decision {
 		// asks for more of the connection.
 		return d.static(421, "this host is not served over such a connection\n")
 	}
-	d.Kind, d.Pool, d.Host = Proxy, s.Pool, r.Host
-	if s.Host == "upstream" {
-		d.Host = s.UpstreamHost
+	if r.TLS != 0 && s.ClientAuth && !t.identified(s, r) {
+		return d.static(421, "this host asks for a client certificate over a connection of its own\n")
 	}
-	d.Forwarded, d.Trusted = t.forwarded(r, trusted), trusted
+	rt, clear := s.route(r, host, client, &d)
+	switch {
+	case !clear:
+		d.Close = true
+		return d.static(400, "path can be read in two ways\n")
+	case rt == nil:
+		return d.static(404, "not found\n")
+	}
+	d.Rule, d.Trusted = rt, trusted
+	if !d.conditions(rt, r) {
+		d.act(t, rt, r, trusted)
+	}
 	return d
+}
+
+// identified reports whether the connection was made for the site, which asks
+// its clients for certificates: the handshake has seen to the rest.
+func (t *Table) identified(s *Site, r *Request) bool {
+	if r.SNI == "" {
+		return false
+	}
+	return t.site(r.SNI) == s
+}
+
+// route finds the route of a request and fills in the path. clear is false where
+// another route would have a say if the path was read loosely.
+func (s *Site) route(r *Request, host string, client netip.Addr, d *Decision) (rt *Route, clear bool) {
+	d.Path, d.Query = r.Path, r.Query
+	loose := r.Path
+	if r.Path != "*" {
+		d.Path, loose = normalPath(r.Path)
+	}
+	if rt = s.first(d.Path, r, host, client); s.plain || loose == d.Path {
+		return rt, true
+	}
+	return rt, s.first(loose, r, host, client) == rt
+}
+
+func (s *Site) first(path string, r *Request, host string, client netip.Addr) *Route {
+	for i := range s.Routes {
+		if rt := &s.Routes[i]; rt.compiled.matches(&rt.Match, path, r, host, client) {
+			return rt
+		}
+	}
+	return nil
+}
+
+// act fills in what the route does.
+func (d *Decision) act(t *Table, rt *Route, r *Request, trusted bool) {
+	d.Path = rt.Rewrite.apply(d.Path)
+	switch a := &rt.Action; {
+	case a.Redirect != nil:
+		d.Kind, d.Status = Redirect, a.Redirect.Status
+		d.Location = strings.TrimSuffix(rt.compiled.location.expand(r, d), "?")
+	case a.Answer != nil:
+		d.Kind, d.Status, d.Body, d.Type = Static, a.Answer.Status, string(a.Answer.Body), a.Answer.Type
+	case a.Files != nil:
+		d.Kind = Serve
+	default:
+		p := a.Proxy
+		d.Kind, d.Pool, d.Host = Proxy, p.Pool, r.Host
+		if p.Host != "" {
+			d.Host = p.Host
+		}
+		d.HashKey = hashKey(p.HashBy, r, d)
+		if p.Sticky != "" {
+			d.Sticky, _ = cookie(r.Header, p.Sticky)
+		}
+		d.Forwarded = t.forwarded(r, trusted)
+	}
+}
+
+// hashKey is what a pool balances by; "" where it does not ask for anything.
+func hashKey(by string, r *Request, d *Decision) string {
+	kind, name, _ := strings.Cut(by, ":")
+	switch kind {
+	case "client":
+		return d.Client.String()
+	case "path":
+		return d.Path
+	case "header":
+		if v := headerValues(r.Header, name); len(v) > 0 {
+			return v[0]
+		}
+	case "cookie":
+		if v, ok := cookie(r.Header, name); ok {
+			return v
+		}
+	}
+	if by == "" {
+		return ""
+	}
+	return d.Client.String() // who lacks it is told apart by address
+}
+
+// apply rewrites a path. Whatever comes out is normalised again, and is never
+// anything but a path.
+func (w *Rewrite) apply(path string) string {
+	switch {
+	case w.Path != "":
+		return w.Path
+	case w.Strip == "" && w.Add == "" && len(w.Replace) == 0 || path == "*":
+		return path
+	}
+	if w.Strip != "" {
+		strip := strings.TrimSuffix(w.Strip, "/")
+		if rest, ok := strings.CutPrefix(path, strip); ok && (rest == "" || rest[0] == '/') {
+			path = rest
+		}
+	}
+	for _, re := range w.Replace {
+		path = re.From.ReplaceAllString(path, re.To)
+	}
+	path = strings.TrimSuffix(w.Add, "/") + path
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	if !validBytes(path) || strings.Contains(path, "?") {
+		path = escapePath(path)
+	}
+	path, _ = normalPath(path)
+	return path
+}
+
+// escapePath makes a path of what a replacement may have torn apart.
+func escapePath(s string) string {
+	const digits = "0123456789ABCDEF"
+	b := make([]byte, 0, len(s)+8)
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		whole := c == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]) && s[i+1:i+3] != "00"
+		if c <= ' ' || c >= 0x7f || c == '\\' || c == '#' || c == '?' || c == '%' && !whole {
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(b)
 }
 
 // isChallenge reports whether a path is that of an HTTP-01 challenge and nothing

@@ -32,6 +32,8 @@ type Route struct {
 	Intercept     bool // Errors also stand for what a pool answers with such a status
 
 	Action Action
+
+	*compiled // by NewTable
 }
 
 // Match says which requests a route is for: everything that is set must hold,

@@ -24,6 +24,8 @@ type Site struct {
 	// ClientAuth: requests over TLS need a certificate that was verified by this
 	// site's CAs (421 over a connection that was made for another site).
 	ClientAuth bool
+
+	plain bool // one route, whatever the path
 }
 
 // Options are what a Table is built from.
@@ -43,7 +45,8 @@ type Table struct {
 	names     []string
 }
 
-// NewTable builds a Table. The same host twice is an error.
+// NewTable builds a Table. The same host twice is an error, as is a route
+// that cannot be reached (UnreachableError).
 func NewTable(o Options) (*Table, error) {
 	t := &Table{exact: map[string]*Site{}, wildcard: map[string]*Site{}, trusted: o.Trusted}
 	if o.HTTPSPort != "" && o.HTTPSPort != "443" {
@@ -51,6 +54,9 @@ func NewTable(o Options) (*Table, error) {
 	}
 	for i := range o.Sites {
 		s := o.Sites[i]
+		if err := s.compile(); err != nil {
+			return nil, err
+		}
 		t.names = append(t.names, s.Name)
 		for _, h := range s.Hosts {
 			var twice bool
