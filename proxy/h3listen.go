@@ -52,38 +52,48 @@ func (s *Server) closeQUIC(ls map[string]*quicListener) {
 }
 
 func (s *Server) openQUIC(t *net.TCPAddr) (*quicListener, error) {
-	pc, err := s.listenPacket(t)
-	if err != nil {
-		return nil, explainListenUDP(t.String(), err)
+	name := t.String()
+	u, _ := s.inheritPacket(name).(*net.UDPConn)
+	if u == nil {
+		var err error
+		if u, err = s.listenPacket(t); err != nil {
+			return nil, explainListenUDP(name, err)
+		}
 	}
-	l, err := s.listenQUIC(pc)
+	pc := newSharedConn(u, s.quic.own)
+	s.followOlder(pc, name)
+	q, err := s.listenQUIC(pc)
 	if err != nil {
 		pc.Close()
-		return nil, explainListenUDP(t.String(), err)
+		return nil, explainListenUDP(name, err)
 	}
-	return l, nil
+	return q, nil
 }
 
 // listenPacket binds the UDP port beside a TCP listener. Where a socket of ours
 // has the port at another address (":443" that gives way to "192.0.2.1:443"), both
 // may have it until the old one is closed; the kernel prefers the exact address.
-func (s *Server) listenPacket(t *net.TCPAddr) (net.PacketConn, error) {
-	if pc := s.inheritPacket(t.String()); pc != nil {
-		return pc, nil
-	}
+func (s *Server) listenPacket(t *net.TCPAddr) (*net.UDPConn, error) {
 	network := "udp"
 	if t.IP.To4() != nil {
 		network = "udp4"
 	}
 	var lc net.ListenConfig
-	pc, err := lc.ListenPacket(context.Background(), network, t.String())
-	if !errors.Is(err, syscall.EADDRINUSE) {
-		return pc, err
+	listen := func() (*net.UDPConn, error) {
+		pc, err := lc.ListenPacket(context.Background(), network, t.String())
+		if err != nil {
+			return nil, err
+		}
+		return pc.(*net.UDPConn), nil
 	}
-	var own []syscall.Conn
+	u, err := listen()
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return u, err
+	}
+	var own []*net.UDPConn
 	for _, l := range s.quic.listeners {
-		if u, ok := l.pc.(*net.UDPConn); ok && u.LocalAddr().(*net.UDPAddr).Port == t.Port {
-			own = append(own, u)
+		if l.pc.LocalAddr().(*net.UDPAddr).Port == t.Port {
+			own = append(own, l.pc.UDPConn)
 		}
 	}
 	if len(own) == 0 {
@@ -96,10 +106,10 @@ func (s *Server) listenPacket(t *net.TCPAddr) (net.PacketConn, error) {
 	lc.Control = func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
 	}
-	if pc, err = lc.ListenPacket(context.Background(), network, t.String()); err == nil {
-		reuseAddr(pc.(*net.UDPConn), 0)
+	if u, err = listen(); err == nil {
+		reuseAddr(u, 0)
 	}
-	return pc, err
+	return u, err
 }
 
 func reuseAddr(u syscall.Conn, on int) {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"maps"
@@ -19,16 +20,28 @@ import (
 
 // quicState is what HTTP/3 adds to a Server.
 type quicState struct {
-	inputs    sync.Pool                // *h3input
-	shaking   atomic.Int64             // handshakes in progress
+	inputs    sync.Pool    // *h3input
+	shaking   atomic.Int64 // handshakes in progress
+	own       generation
+	resetKey  [32]byte
+	tokenKey  [32]byte
 	listeners map[string]*quicListener // under applyMu: by the address of the TCP listener beside it
+}
+
+func (s *quicState) init(key [32]byte) {
+	if key == ([32]byte{}) {
+		rand.Read(key[:])
+	}
+	s.own = newGeneration()
+	s.resetKey, s.tokenKey = deriveKey(key, "stateless reset"), deriveKey(key, "token")
+	s.inputs.New = newH3Input
 }
 
 // quicListener is a UDP socket with what speaks QUIC on it. A reload leaves it
 // alone: what depends on settings is looked up for every connection.
 type quicListener struct {
 	srv *Server
-	pc  net.PacketConn
+	pc  *sharedConn
 	tr  *quic.Transport
 	ln  *quic.Listener
 
@@ -47,9 +60,13 @@ const (
 	retryFrom = 64
 )
 
-func (s *Server) listenQUIC(pc net.PacketConn) (*quicListener, error) {
+func (s *Server) listenQUIC(pc *sharedConn) (*quicListener, error) {
 	l := &quicListener{srv: s, pc: pc, conns: map[*h3conn]struct{}{}}
-	l.tr = &quic.Transport{Conn: pc, VerifySourceAddress: l.doubts, ConnContext: l.admit}
+	reset, token := quic.StatelessResetKey(s.quic.resetKey), quic.TokenGeneratorKey(s.quic.tokenKey)
+	l.tr = &quic.Transport{
+		Conn: pc, VerifySourceAddress: l.doubts, ConnContext: l.admit, ConnectionIDGenerator: connIDs{s.quic.own},
+		StatelessResetKey: &reset, TokenGeneratorKey: &token,
+	}
 	var err error
 	l.ln, err = l.tr.Listen(&tls.Config{GetConfigForClient: s.quicConfigFor}, &quic.Config{GetConfigForClient: l.config})
 	if err != nil {
@@ -325,22 +342,31 @@ func (l *quicListener) isLeaving() bool {
 	return l.leaving
 }
 
-// drain sends every client away, and waits until the last request is over or ctx ends.
-func (l *quicListener) drain(ctx context.Context) {
+// leave sends every client away. Requests in progress go on.
+func (l *quicListener) leave() {
 	l.mu.Lock()
 	l.leaving = true
+	l.pc.give()
 	open := slices.Collect(maps.Keys(l.conns))
-	if len(open) > 0 && l.empty == nil {
-		l.empty = make(chan struct{})
-	}
-	empty := l.empty
 	l.mu.Unlock()
 	for _, h := range open {
 		h.leave()
 	}
-	if len(open) == 0 {
+}
+
+// drain does so, and waits until the last request is over or ctx ends.
+func (l *quicListener) drain(ctx context.Context) {
+	l.leave()
+	l.mu.Lock()
+	if len(l.conns) == 0 {
+		l.mu.Unlock()
 		return
 	}
+	if l.empty == nil {
+		l.empty = make(chan struct{})
+	}
+	empty := l.empty
+	l.mu.Unlock()
 	select {
 	case <-empty:
 	case <-ctx.Done():

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
+	"golang.org/x/sys/unix"
 )
 
 // Inherited are sockets that the process was started with: by a service manager, or
@@ -38,6 +40,10 @@ func ServiceSockets() (Inherited, error) {
 // Add adds a copy of a socket, of whichever kind it is.
 func (in *Inherited) Add(name string, f *os.File) error {
 	l, err := net.FileListener(f)
+	if err == nil && isDatagram(l) { // FileListener takes any unix socket for one to listen on
+		l.Close()
+		err = errors.New("a datagram socket")
+	}
 	if err == nil {
 		in.Listeners[name] = append(in.Listeners[name], l)
 		return nil
@@ -48,6 +54,18 @@ func (in *Inherited) Add(name string, f *os.File) error {
 	}
 	in.Packets[name] = append(in.Packets[name], pc)
 	return nil
+}
+
+func isDatagram(l net.Listener) bool {
+	u, ok := l.(*net.UnixListener)
+	if !ok {
+		return false
+	}
+	kind := unix.SOCK_STREAM
+	if c, err := u.SyscallConn(); err == nil {
+		c.Control(func(fd uintptr) { kind, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TYPE) })
+	}
+	return kind == unix.SOCK_DGRAM
 }
 
 // Socket is one that a successor can go on with.

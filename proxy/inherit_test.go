@@ -119,7 +119,7 @@ func TestInheritedPacketSockets(t *testing.T) {
 		if r.https != l.Addr().String() {
 			t.Errorf("%s: listening on %s", name, r.https)
 		}
-		if q := r.quic.listeners[r.https]; q == nil || q.pc != pc {
+		if q := r.quic.listeners[r.https]; q == nil || q.pc.UDPConn != pc {
 			t.Errorf("%s: the UDP socket was not taken", name)
 		}
 	}

@@ -18,6 +18,7 @@ func (s *Server) Retire(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drain)
 	defer cancel()
 	s.retiring.Store(true)
+	s.leaveQUICNow()
 	// Where the successor has a narrower socket than this one, connections that clients
 	// have begun with this one are complete in a moment.
 	pause(ctx, settle)

@@ -86,7 +86,7 @@ func New(opts Options) *Server {
 	s.exchanges.New = newExchange
 	s.heldBuffers.New = func() any { return new([heldBytes]byte) }
 	s.buffers.New = func() any { return new([copyBuffer]byte) }
-	s.quic.inputs.New = newH3Input
+	s.quic.init(opts.QUICKey)
 	s.tlsConfig = &tls.Config{GetConfigForClient: s.configFor}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s

@@ -18,7 +18,10 @@ type Options struct {
 	// Inherited returns the sockets that the process was started with. It is called
 	// once at most. Nil: ServiceSockets.
 	Inherited func() (Inherited, error)
-	Now       func() time.Time // nil: time.Now; of ticket rotation
+	// QUICKey is what address tokens and stateless resets of HTTP/3 are made from: where it
+	// outlives the process, clients notice at once that it has gone. Zero: random.
+	QUICKey [32]byte
+	Now     func() time.Time // nil: time.Now; of ticket rotation
 }
 
 // Settings are what a reload replaces. They are not changed after Apply took them.

@@ -1,0 +1,110 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// successor is a server that takes the sockets of r over.
+func (r *rig) successor(backend http.Handler) *rig {
+	r.t.Helper()
+	in := r.copied()
+	ss, err := r.PacketSockets()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, s := range ss {
+		f := duplicate(r.t, s.Socket)
+		if err := in.Add(s.Name, f); err != nil {
+			r.t.Fatal(err)
+		}
+		f.Close()
+	}
+	next := rigWith(r.t, backend, overHTTP3, func(o *Options, s *Settings) {
+		o.Inherited = func() (Inherited, error) { return in, nil }
+		s.HTTP, s.HTTPS, s.Certificates = r.set.HTTP, r.set.HTTPS, r.certs
+	})
+	next.certs, next.roots = r.certs, r.roots
+	if next.https != r.https {
+		r.t.Fatalf("the successor listens on %s, not on %s", next.https, r.https)
+	}
+	return next
+}
+
+// A request that is in progress goes on while a successor reads the UDP socket; new
+// connections are the successor's, and no request fails, over two generations.
+func TestQUICHandover(t *testing.T) {
+	release := make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
+	named := func(name string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.URL.Path == "/wait" {
+				io.WriteString(w, "begun ")
+				w.(http.Flusher).Flush()
+				<-release
+				w.Write(make([]byte, 256<<10)) // more than a window: needs the client's datagrams
+			}
+			io.WriteString(w, name)
+		})
+	}
+	defer free()
+	r := rigWith(t, named("one"), overHTTP3, limited(Limits{Drain: 20 * time.Second}))
+	waiting, err := r.client3().Get("https://example.org/wait")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Body.Close()
+
+	var stop atomic.Bool
+	var failed, done atomic.Int64
+	var seen sync.Map
+	var wg sync.WaitGroup
+	client := r.client3()
+	for range 4 {
+		wg.Go(func() {
+			for !stop.Load() {
+				res, err := client.Get("https://example.org/")
+				if err != nil {
+					failed.Add(1)
+					t.Log(err)
+					return
+				}
+				b, _ := io.ReadAll(res.Body)
+				res.Body.Close()
+				seen.Store(string(b), true)
+				done.Add(1)
+			}
+		})
+	}
+	retired := make(chan error, 2)
+	for _, name := range []string{"two", "three"} {
+		next := r.successor(named(name))
+		old := r
+		go func() { retired <- old.Retire(context.Background()) }()
+		eventually(t, name+" answers", func() bool { _, ok := seen.Load(name); return ok })
+		for n := done.Load(); done.Load() < n+20 && failed.Load() == 0; {
+			time.Sleep(time.Millisecond)
+		}
+		r = next
+	}
+	free()
+	if b, err := io.ReadAll(waiting.Body); err != nil || len(b) != len("begun ")+256<<10+len("one") {
+		t.Errorf("the request that spanned the handovers: %d bytes, %v", len(b), err)
+	}
+	stop.Store(true)
+	wg.Wait()
+	if failed.Load() > 0 || done.Load() < 40 {
+		t.Errorf("%d requests failed, %d did not", failed.Load(), done.Load())
+	}
+	waiting.Body.Close()
+	for range 2 {
+		if err := <-retired; err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,390 @@
+package proxy
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/sys/unix"
+)
+
+// A new binary takes over the UDP sockets of the old one, which still has
+// connections to end. Both have the same socket, and the kernel gives a datagram to
+// whoever reads first. So connection IDs carry the generation of their process, and a
+// process that reads a datagram of the other hands it over, through a pair of sockets
+// that the old one made:
+//
+//	client --UDP--> new process --pair--> old process (GOAWAY sent, reads no UDP any more)
+//	client <--UDP-- new process, old process
+
+// generation tells processes apart. It is the same for all clients of a process, so
+// that it links no two connection IDs to one client.
+type generation [4]byte
+
+const connIDLen = len(generation{}) + 8
+
+// connIDs makes connection IDs: the generation, then random bytes.
+type connIDs struct{ own generation }
+
+// GenerateConnectionID implements quic.ConnectionIDGenerator.
+func (g connIDs) GenerateConnectionID() (quic.ConnectionID, error) {
+	var b [connIDLen]byte
+	copy(b[:], g.own[:])
+	rand.Read(b[len(g.own):])
+	return quic.ConnectionIDFromBytes(b[:]), nil
+}
+
+// ConnectionIDLen implements quic.ConnectionIDGenerator.
+func (connIDs) ConnectionIDLen() int { return connIDLen }
+
+func newGeneration() (g generation) {
+	rand.Read(g[:])
+	return g
+}
+
+// generationOf reads it from a datagram, which may as well be for nobody, or be the
+// first of a client, with an ID that the client has made up.
+func generationOf(p []byte) (g generation, ok bool) {
+	at := 1 // RFC 9000 section 17.3: short header
+	if len(p) > 0 && p[0]&0x80 != 0 {
+		if at = 6; len(p) < at || int(p[5]) != connIDLen { // section 17.2: long header
+			return g, false
+		}
+	}
+	if len(p) < at+connIDLen {
+		return g, false
+	}
+	copy(g[:], p[at:])
+	return g, true
+}
+
+// deriveKey makes keys for several uses of one.
+func deriveKey(key [32]byte, use string) (out [32]byte) {
+	m := hmac.New(sha256.New, key[:])
+	m.Write([]byte("edge quic " + use))
+	m.Sum(out[:0])
+	return out
+}
+
+// packet is a datagram with what the kernel says of it.
+type packet struct {
+	data, oob []byte
+	from      *net.UDPAddr
+}
+
+// sharedConn is a UDP socket that processes may share. It is what quic-go reads from.
+type sharedConn struct {
+	*net.UDPConn
+	batch *ipv4.PacketConn
+	own   generation
+
+	older, newer atomic.Pointer[peer]
+	leaving      atomic.Bool   // the newer process is to have the socket, once it is there
+	given        atomic.Bool   // it has: nobody else reads
+	in           chan packet   // that others have read for this process
+	stopped      chan struct{} // closed when quic-go stops reading
+	once         sync.Once
+	wg           sync.WaitGroup // readers of the peers
+}
+
+func newSharedConn(u *net.UDPConn, own generation) *sharedConn {
+	return &sharedConn{UDPConn: u, batch: ipv4.NewPacketConn(u), own: own, in: make(chan packet, 256), stopped: make(chan struct{})}
+}
+
+// Close implements net.PacketConn.
+func (s *sharedConn) Close() error {
+	s.stop()
+	for _, p := range []*peer{s.older.Load(), s.newer.Load()} {
+		if p != nil {
+			p.Close()
+		}
+	}
+	err := s.UDPConn.Close()
+	s.wg.Wait()
+	return err
+}
+
+func (s *sharedConn) stop() { s.once.Do(func() { close(s.stopped) }) }
+
+// SetReadDeadline is how quic-go stops reading, for good.
+func (s *sharedConn) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() {
+		s.stop()
+	}
+	return s.UDPConn.SetReadDeadline(t)
+}
+
+// ReadBatch is what quic-go reads with.
+func (s *sharedConn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
+	for {
+		if n := s.injected(ms); n > 0 {
+			return n, nil
+		}
+		if s.given.Load() {
+			select {
+			case p := <-s.in:
+				fill(&ms[0], p)
+				return 1, nil
+			case <-s.stopped:
+				return 0, os.ErrDeadlineExceeded
+			}
+		}
+		n, err := s.batch.ReadBatch(ms, flags)
+		if err != nil {
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				return n, err
+			}
+			select {
+			case <-s.stopped:
+				return 0, err
+			default: // woken: there is something in s.in, or the socket is given away
+				s.UDPConn.SetReadDeadline(time.Time{})
+				continue
+			}
+		}
+		if n = s.sort(ms[:n]); n > 0 {
+			return n, nil
+		}
+	}
+}
+
+// injected takes what others have read, without waiting.
+func (s *sharedConn) injected(ms []ipv4.Message) (n int) {
+	for n < len(ms) {
+		select {
+		case p := <-s.in:
+			fill(&ms[n], p)
+			n++
+		default:
+			return n
+		}
+	}
+	return n
+}
+
+func fill(m *ipv4.Message, p packet) {
+	m.N = copy(m.Buffers[0], p.data)
+	m.NN = copy(m.OOB, p.oob)
+	m.Addr = p.from
+}
+
+// wake makes ReadBatch look around.
+func (s *sharedConn) wake() { s.UDPConn.SetReadDeadline(time.Unix(1, 0)) }
+
+// sort hands over what is not for this process, and keeps the rest in front.
+func (s *sharedConn) sort(ms []ipv4.Message) (n int) {
+	older, newer := s.older.Load(), s.newer.Load()
+	if older == nil && newer == nil {
+		return len(ms)
+	}
+	for i := range ms {
+		from, _ := ms[i].Addr.(*net.UDPAddr)
+		p := packet{ms[i].Buffers[0][:ms[i].N], ms[i].OOB[:ms[i].NN], from}
+		if to := route(p.data, older, newer); to != nil {
+			to.send(p)
+			continue
+		}
+		if n != i { // quic-go has an eye on the buffers: what is in them moves
+			fill(&ms[n], p)
+		}
+		n++
+	}
+	return n
+}
+
+// route returns who else a datagram is for.
+func route(p []byte, older, newer *peer) *peer {
+	g, ok := generationOf(p)
+	switch {
+	case !ok:
+	case older.has(g):
+		return older
+	case newer.has(g):
+		return newer
+	}
+	return nil
+}
+
+// peer is the process before, or after, this one.
+type peer struct {
+	*net.UnixConn
+	mu          sync.Mutex
+	generations map[generation]bool // that are behind it
+}
+
+func (p *peer) has(g generation) bool {
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.generations[g]
+}
+
+const (
+	peerHello  = 'h' // then generations
+	peerPacket = 'p' // then address, length of the out-of-band data, that, and the datagram
+)
+
+// send hands a datagram over. Where there is no room, it is lost, as datagrams are.
+func (p *peer) send(d packet) {
+	if d.from == nil || len(d.oob) > 0xff {
+		return
+	}
+	ap := d.from.AddrPort()
+	ip := ap.Addr().As16()
+	b := make([]byte, 0, 32+len(d.oob)+len(d.data))
+	b = append(b, peerPacket)
+	b = append(b, ip[:]...)
+	b = binary.BigEndian.AppendUint16(b, ap.Port())
+	zone := []byte(d.from.Zone)
+	b = append(b, byte(len(zone)))
+	b = append(b, zone...)
+	b = append(b, byte(len(d.oob)))
+	b = append(b, d.oob...)
+	b = append(b, d.data...)
+	p.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+	p.Write(b)
+}
+
+// parsePacket is send's opposite.
+func parsePacket(b []byte) (d packet, ok bool) {
+	if len(b) < 1+16+2+1 || b[0] != peerPacket {
+		return d, false
+	}
+	ip, port, b := netip.AddrFrom16([16]byte(b[1:17])).Unmap(), binary.BigEndian.Uint16(b[17:]), b[19:]
+	zone, b, ok := cutCounted(b)
+	if !ok {
+		return d, false
+	}
+	if d.oob, d.data, ok = cutCounted(b); !ok {
+		return d, false
+	}
+	d.from = &net.UDPAddr{IP: ip.AsSlice(), Port: int(port), Zone: string(zone)}
+	return d, true
+}
+
+func cutCounted(b []byte) (part, rest []byte, ok bool) {
+	if len(b) < 1 || len(b) < 1+int(b[0]) {
+		return nil, nil, false
+	}
+	return b[1 : 1+int(b[0])], b[1+int(b[0]):], true
+}
+
+// hello tells the peer whose datagrams come to this process.
+func (s *sharedConn) hello(p *peer) {
+	b := append([]byte{peerHello}, s.own[:]...)
+	if older := s.older.Load(); older != nil && older != p {
+		older.mu.Lock()
+		for g := range older.generations {
+			b = append(b, g[:]...)
+		}
+		older.mu.Unlock()
+	}
+	p.SetWriteDeadline(time.Now().Add(time.Second))
+	p.Write(b)
+}
+
+// follow makes conn the way to the process before this one, which has said hello.
+func (s *sharedConn) follow(conn *net.UnixConn) {
+	p := &peer{UnixConn: conn, generations: map[generation]bool{}}
+	var buf [64]byte
+	conn.SetReadDeadline(time.Now().Add(time.Second))
+	if n, err := conn.Read(buf[:]); err == nil {
+		p.learn(buf[:n])
+	}
+	conn.SetReadDeadline(time.Time{})
+	s.older.Store(p)
+	s.hello(p)
+	s.wg.Go(func() { s.listen(p, nil) })
+}
+
+func (p *peer) learn(b []byte) {
+	if len(b) == 0 || b[0] != peerHello {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	const size = len(generation{})
+	for b = b[1:]; len(b) >= size && len(p.generations) < 16; b = b[size:] {
+		p.generations[generation(b)] = true
+	}
+}
+
+// prepare makes the way to a process that is to come, and returns its end. A way
+// that was made before, to one that never came, is given up.
+func (s *sharedConn) prepare() (*os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	theirs := os.NewFile(uintptr(fds[1]), "quic")
+	ours := os.NewFile(uintptr(fds[0]), "quic")
+	conn, err := net.FileConn(ours)
+	ours.Close()
+	if err != nil {
+		theirs.Close()
+		return nil, err
+	}
+	p := &peer{UnixConn: conn.(*net.UnixConn), generations: map[generation]bool{}}
+	s.hello(p)
+	if old := s.newer.Swap(p); old != nil {
+		old.Close()
+	}
+	s.wg.Go(func() { s.listen(p, s.older.Load()) })
+	return theirs, nil
+}
+
+// listen takes what a peer hands over; what is for the one before this process goes on to it.
+func (s *sharedConn) listen(p, onward *peer) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := p.Read(buf)
+		if err != nil {
+			return // closed, or nobody is there any more
+		}
+		d, ok := parsePacket(buf[:n])
+		if !ok {
+			if p.learn(buf[:n]); p == s.newer.Load() && s.leaving.Load() {
+				s.give()
+			}
+			continue
+		}
+		if g, ok := generationOf(d.data); ok && onward.has(g) {
+			onward.send(d)
+			continue
+		}
+		d.data, d.oob = append([]byte(nil), d.data...), append([]byte(nil), d.oob...)
+		select {
+		case s.in <- d:
+			s.wake()
+		default: // lost, as datagrams are
+		}
+	}
+}
+
+// give leaves the reading to the newer process, as soon as that has come up.
+func (s *sharedConn) give() {
+	s.leaving.Store(true)
+	if p := s.newer.Load(); p != nil && p.known() {
+		s.given.Store(true)
+		s.wake()
+	}
+}
+
+// known reports whether the peer has said hello.
+func (p *peer) known() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.generations) > 0
+}
