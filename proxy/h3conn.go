@@ -53,7 +53,9 @@ func (h *h3conn) serve() {
 		h.idle.Stop()
 	}()
 	if !h.from.enter(h) {
-		h.leave()
+		// It began before clients were sent away: the request that it was made for is taken.
+		late := time.AfterFunc(time.Second, h.leave)
+		defer late.Stop()
 	}
 	defer h.from.exit(h)
 	h.wg.Go(h.acceptUni)

@@ -190,7 +190,11 @@ func (s *sharedConn) sort(ms []ipv4.Message) (n int) {
 	for i := range ms {
 		from, _ := ms[i].Addr.(*net.UDPAddr)
 		p := packet{ms[i].Buffers[0][:ms[i].N], ms[i].OOB[:ms[i].NN], from}
-		if to := route(p.data, older, newer); to != nil {
+		to := route(p.data, older, newer)
+		if to == nil && s.given.Load() && s.begins(p.data) {
+			to = newer
+		}
+		if to != nil {
 			to.send(p)
 			continue
 		}
@@ -200,6 +204,12 @@ func (s *sharedConn) sort(ms []ipv4.Message) (n int) {
 		n++
 	}
 	return n
+}
+
+// begins reports whether a datagram may be the first of a new connection.
+func (s *sharedConn) begins(p []byte) bool {
+	g, ok := generationOf(p)
+	return len(p) > 0 && p[0]&0x80 != 0 && (!ok || g != s.own)
 }
 
 // route returns who else a datagram is for.

@@ -123,7 +123,7 @@ func (l *quicListener) admit(ctx context.Context, info *quic.ClientInfo) (contex
 	side := &quicSide{local: l.pc.LocalAddr(), remote: info.RemoteAddr}
 	c := &conn{Conn: side, quic: side, srv: s, listener: "https", tls: true, proto: "h3", remote: addrPort(info.RemoteAddr), opened: time.Now()}
 	st, reason := s.remember(c)
-	if l.isLeaving() {
+	if l.isLeaving() && l.pc.newer.Load() == nil {
 		reason = "shutdown"
 	}
 	if reason != "" {
