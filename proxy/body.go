@@ -19,6 +19,7 @@ type clientBody struct {
 	rate   int           // bytes a second
 	grace  time.Duration // most that credit can be
 	credit time.Duration // waiting that the client has left
+	most   int64         // bytes that the route takes; 0: any number
 	timer  *time.Timer   // runs while a Read does
 
 	mu      sync.Mutex
@@ -32,6 +33,9 @@ type clientBody struct {
 	over    bool // the upstream may not read any more
 	ended   bool // nobody may
 }
+
+// errBodyTooLong ends a body that is longer than its route takes.
+var errBodyTooLong = errors.New("the request body is longer than the route takes")
 
 var errBodyOver = errors.New("read of a request body after the exchange")
 
@@ -58,6 +62,9 @@ func (b *clientBody) read(p []byte, ours bool) (int, error) {
 	b.idle.Broadcast()
 	b.n += int64(n)
 	b.eof = b.eof || err == io.EOF
+	if b.most > 0 && b.n > b.most && err == nil {
+		err = errBodyTooLong
+	}
 	if err != nil && err != io.EOF && b.err == nil {
 		b.err = err
 	}

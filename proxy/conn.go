@@ -134,6 +134,14 @@ func (c *conn) count(delta int) {
 	c.srv.obs.Conn(&edge.ConnEvent{Listener: c.listener, Proto: c.proto, Remote: c.remote, Delta: delta})
 }
 
+// local is the address that the client connected to; not valid where that cannot be told.
+func (c *conn) local() netip.AddrPort {
+	if c.Conn == nil {
+		return netip.AddrPort{}
+	}
+	return addrPort(c.Conn.LocalAddr())
+}
+
 // addrPort is the peer's address with an IPv4-mapped form undone.
 func addrPort(a net.Addr) netip.AddrPort {
 	if t, ok := a.(interface{ AddrPort() netip.AddrPort }); ok { // of TCP and UDP

@@ -17,6 +17,9 @@ func (x *exchange) failBody(err error) {
 	switch {
 	case errors.As(err, &bad):
 		x.fail(bad.status)
+	case errors.Is(err, errBodyTooLong):
+		x.ev.Limited = "body"
+		x.fail(http.StatusRequestEntityTooLarge)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		x.fail(http.StatusRequestTimeout)
 	default:

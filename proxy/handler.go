@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,14 +21,16 @@ type exchange struct {
 	r   *http.Request
 	rc  http.ResponseController
 
-	req    policy.Request
-	fields []policy.Field // of req, then of up
-	up     upstream.Request
-	body   *clientBody // nil: the request has none
-	ev     edge.RequestEvent
-	stall  *stallTimer   // HTTP/2 only, once something is written that may block
-	flight *atomic.Int64 // counts this exchange, once policy has named its site
-	loads  bool          // counts for Limits.Requests
+	req     policy.Request
+	d       policy.Decision
+	granted []policy.Field // by the server of ForwardAuth, for the upstream
+	fields  []policy.Field // of req, then of up
+	up      upstream.Request
+	body    *clientBody // nil: the request has none
+	ev      edge.RequestEvent
+	stall   *stallTimer   // HTTP/2 only, once something is written that may block
+	flight  *atomic.Int64 // counts this exchange, once policy has named its site
+	loads   bool          // counts for Limits.Requests
 
 	onward func(int, []policy.Field) error // interim, made once
 }
@@ -49,24 +50,41 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.rc = *http.NewResponseController(w)
 	defer x.end()
 	x.begin()
+	x.offerHTTP3()
 	if x.refused() || x.challenge() || x.shed() {
 		return
 	}
-	d := x.st.set.Table.Decide(&x.req)
-	x.ev.Site, x.ev.Client = d.Site, d.Client
+	x.d = x.st.set.Table.Decide(&x.req)
+	d := &x.d
+	x.ev.Site, x.ev.Client, x.ev.User, x.ev.Limited = d.Site, d.Client, d.User, d.Limited
+	if d.Rule != nil {
+		x.ev.Route = d.Rule.Name
+	}
 	x.flight = x.st.flights[d.Site]
 	x.flight.Add(1)
 	if d.Close || s.retiring.Load() {
 		w.Header()["Connection"] = closeValue
 	}
-	switch d.Kind {
+	x.identify(d.Trusted)
+	if d.Passed && d.Rule.ForwardAuth != nil && !x.forwardAuth() {
+		return
+	}
+	x.act()
+}
+
+// act carries the decision out.
+func (x *exchange) act() {
+	switch d := &x.d; d.Kind {
 	case policy.Redirect:
 		x.ev.Decision = "redirect"
-		w.Header()["Location"] = []string{d.Location}
+		x.w.Header()["Location"] = []string{d.Location}
 		x.answer(d.Status, "")
 	case policy.Proxy:
 		x.ev.Decision = "proxy"
-		x.proxy(&d)
+		x.proxy(d)
+	case policy.Serve:
+		x.ev.Decision = "files"
+		x.serveFile()
 	default:
 		x.ev.Decision = "static"
 		x.answer(d.Status, d.Body)
@@ -80,7 +98,7 @@ func (x *exchange) begin() {
 	x.fields = fieldsOf(x.fields[:0], r.Header)
 	x.req = policy.Request{
 		Method: r.Method, Scheme: c.listener, Host: r.Host, Path: path, Query: query,
-		Major: r.ProtoMajor, Header: x.fields, Remote: c.remote, TLS: c.version,
+		Major: r.ProtoMajor, Header: x.fields, Remote: c.remote, TLS: c.version, SNI: c.sni,
 	}
 	x.ev = edge.RequestEvent{
 		Start: time.Now(), Listener: c.listener, Site: edge.OtherSite, RequestID: x.srv.ids.next(),
@@ -88,6 +106,7 @@ func (x *exchange) begin() {
 		Path: path, Query: query, Proto: r.Proto, TLSVersion: c.version, TLSCipher: c.cipher,
 		SNI: c.sni, ALPN: c.alpn, Resumed: c.resumed,
 	}
+	x.req.ID, x.req.Now = x.ev.RequestID, x.ev.Start.UnixNano()
 	if v := r.Header["User-Agent"]; len(v) > 0 {
 		x.ev.UserAgent = v[0]
 	}
@@ -139,27 +158,6 @@ var (
 	closeValue = []string{"close"}
 	textValue  = []string{"text/plain; charset=utf-8"}
 )
-
-// answer sends a short text of ours.
-func (x *exchange) answer(status int, body string) {
-	h := x.w.Header()
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	if body != "" {
-		h["Content-Type"] = textValue
-		h["X-Content-Type-Options"] = []string{"nosniff"}
-	}
-	x.ev.Status = status
-	x.w.WriteHeader(status)
-	x.ev.TTFB = time.Since(x.ev.Start)
-	if body != "" && x.r.Method != http.MethodHead {
-		n, err := x.w.Write([]byte(body))
-		x.ev.BytesOut += int64(n)
-		if err != nil {
-			x.ev.Err = err
-		}
-	}
-	x.guardWrites()
-}
 
 // splitTarget cuts a request target into path and query, raw. An absolute-form
 // target has passed the guard, which compared it with Host.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/textproto"
 	"strings"
 	"time"
@@ -21,18 +22,21 @@ func (x *exchange) proxy(d *policy.Decision) {
 		x.fail(http.StatusBadGateway)
 		return
 	}
-	x.upstreamRequest(d)
+	if !x.upstreamRequest(d) {
+		return
+	}
 	if x.body != nil && x.r.ProtoMajor == 1 {
 		// An upstream may answer while the body is still on its way.
 		x.rc.EnableFullDuplex()
 	}
+	x.ev.Pool = d.Pool
 	res, err := pool.RoundTrip(x.context(), &x.up)
 	x.ev.UpstreamDuration = time.Since(x.ev.Start)
 	if err != nil {
 		x.failUpstream(err)
 		return
 	}
-	x.ev.Upstream, x.ev.UpstreamStatus, x.ev.Attempts = res.Address, res.Status, res.Attempts
+	x.ev.Upstream, x.ev.UpstreamStatus, x.ev.Attempts, x.ev.QueueTime = res.Address, res.Status, res.Attempts, res.Queued
 	if res.Upgraded != nil {
 		x.tunnel(res)
 		return
@@ -41,20 +45,28 @@ func (x *exchange) proxy(d *policy.Decision) {
 	x.relay(res)
 }
 
-// upstreamRequest turns the request around.
-func (x *exchange) upstreamRequest(d *policy.Decision) {
-	r := x.r
+// upstreamRequest turns the request around. It answers, and reports false, where
+// the body is known to be too long.
+func (x *exchange) upstreamRequest(d *policy.Decision) bool {
+	r, limit := x.r, d.Rule.BodyBytes
 	x.up = upstream.Request{
-		Method: r.Method, Target: originForm(x.req.Path, x.req.Query), Host: d.Host,
+		Method: r.Method, Target: originForm(d.Path, d.Query), Host: d.Host,
+		HashKey: d.HashKey, Sticky: d.Sticky, Client: x.clientAddr(), Local: x.c.local(),
 		Interim: x.onward,
 	}
-	if x.up.Upgrade = upgradeOf(r); x.up.Upgrade != "" {
+	if x.up.Upgrade = upgradeOf(r); x.up.Upgrade != "" && r.ProtoMajor == 1 {
 		// What follows on this connection is not examined any more: it is
 		// another protocol, or the connection's end.
 		x.w.Header()["Connection"] = closeValue
 	}
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
+		if limit > 0 && r.ContentLength > limit {
+			x.ev.Limited = "body"
+			x.fail(http.StatusRequestEntityTooLarge)
+			return false
+		}
 		x.body = newClientBody(r, http.NewResponseController(x.w), &x.st.engine.limits)
+		x.body.most = limit
 		x.up.Body = x.body
 		x.up.ContentLength = r.ContentLength
 		x.up.ExpectContinue = r.Header["Expect"] != nil
@@ -69,7 +81,35 @@ func (x *exchange) upstreamRequest(d *policy.Decision) {
 	}
 	x.up.Replayable = x.body == nil && idempotent(r.Method)
 	x.fields = append(endToEnd(x.fields, r.Header, d.Trusted), d.Forwarded...)
+	x.fields = append(x.fields, policy.Field{Name: "X-Request-Id", Value: x.ev.RequestID})
+	if rt := d.Rule; rt.BasicAuth != nil && !rt.BasicAuth.Forwards() {
+		x.fields = without(x.fields, "Authorization")
+	}
+	x.fields = append(withoutAll(x.fields, d.Rule.ForwardAuth), x.granted...)
+	if d.Rule.EditsRequest() {
+		x.fields = d.Rule.EditRequest(x.fields, &x.req, d)
+	}
 	x.up.Header = x.fields
+	return true
+}
+
+// clientAddr is who the request comes from, with the port where it is the peer's.
+func (x *exchange) clientAddr() netip.AddrPort {
+	if x.d.Client == x.c.remote.Addr() {
+		return x.c.remote
+	}
+	return netip.AddrPortFrom(x.d.Client, 0)
+}
+
+// without drops a field by name, in place.
+func without(fields []policy.Field, name string) []policy.Field {
+	out := fields[:0]
+	for _, f := range fields {
+		if !strings.EqualFold(f.Name, name) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 func originForm(path, query string) string {
@@ -98,7 +138,7 @@ func endToEnd(fields []policy.Field, h http.Header, trusted bool) []policy.Field
 		switch textproto.CanonicalMIMEHeaderKey(f.Name) {
 		case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Proxy", "Transfer-Encoding",
 			"Upgrade", "Http2-Settings", "Trailer", "Host", "Content-Length", "Expect",
-			"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host":
+			"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-Id":
 			continue
 		case "Forwarded", "X-Real-Ip":
 			if !trusted {
@@ -156,16 +196,28 @@ func (x *exchange) interim(status int, header []policy.Field) error {
 
 // relay copies a final answer.
 func (x *exchange) relay(res *upstream.Response) {
+	rt := x.d.Rule
+	switch {
+	case rt.Intercept && rt.ErrorPage(res.Status) != nil:
+		x.answer(res.Status, "")
+		return
+	case rt.ResponseBytes > 0 && res.ContentLength > rt.ResponseBytes:
+		x.ev.Err, x.ev.Limited = errAnswerTooLong, "body"
+		x.fail(http.StatusBadGateway)
+		return
+	}
 	streaming := x.answerHeader(res)
+	if res.SetSticky != "" {
+		h := x.w.Header()
+		h["Set-Cookie"] = append(h["Set-Cookie"], res.SetSticky)
+	}
 	x.ev.Status = res.Status
 	if x.r.Method == http.MethodHead || res.Status == http.StatusNoContent || res.Status == http.StatusNotModified || res.ContentLength == 0 {
-		x.w.WriteHeader(res.Status)
-		x.ev.TTFB = time.Since(x.ev.Start)
+		x.writeHead(res.Status)
 		x.guardWrites()
 	} else if streaming {
-		x.w.WriteHeader(res.Status)
+		x.writeHead(res.Status)
 		x.flush()
-		x.ev.TTFB = time.Since(x.ev.Start)
 		x.copyBody(res, true)
 	} else {
 		x.copyBody(res, false)
@@ -232,10 +284,13 @@ func (x *exchange) copyBody(res *upstream.Response, flush bool) {
 		}
 		if !started {
 			started = true
-			x.w.WriteHeader(res.Status)
-			x.ev.TTFB = time.Since(x.ev.Start)
+			x.writeHead(res.Status)
 		}
 		if n > 0 {
+			if most := x.d.Rule.ResponseBytes; most > 0 && x.ev.BytesOut+int64(n) > most {
+				x.ev.Err, x.ev.Limited = errAnswerTooLong, "body"
+				panic(http.ErrAbortHandler)
+			}
 			m, werr := x.write(buf[:n])
 			x.ev.BytesOut += int64(m)
 			if werr == nil && flush {
@@ -259,6 +314,8 @@ func (x *exchange) copyBody(res *upstream.Response, flush bool) {
 
 const copyBuffer = 32 << 10
 
+var errAnswerTooLong = errors.New("the answer is longer than the route allows")
+
 // failUpstream answers for an upstream that did not.
 func (x *exchange) failUpstream(err error) {
 	x.ev.Err = err
@@ -280,6 +337,9 @@ func (x *exchange) failUpstream(err error) {
 	status := http.StatusBadGateway
 	if ue, ok := errors.AsType[*upstream.Error](err); ok {
 		status = ue.Status()
+		if ue.Op == "queue" {
+			x.ev.Limited = "queue"
+		}
 	}
 	x.fail(status)
 }

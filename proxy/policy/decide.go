@@ -55,6 +55,7 @@ func (t *Table) Decide(r *Request) Decision {
 	}
 	d.Rule, d.Trusted = rt, trusted
 	if !d.conditions(rt, r) {
+		d.Passed = true
 		d.act(t, rt, r, trusted)
 	}
 	return d

@@ -58,6 +58,7 @@ type Decision struct {
 	// was found). The engine carries out of it what concerns bytes: ForwardAuth,
 	// edits, limits of bodies, compression, error pages.
 	Rule    *Route
+	Passed  bool    // the route's conditions hold: ForwardAuth is asked next, then the action is carried out
 	Header  []Field // of the answer, whatever its kind: WWW-Authenticate, Retry-After, RateLimit, CORS
 	Type    string  // Static: Content-Type; "": text/plain
 	User    string  // that basic authentication found
