@@ -28,7 +28,9 @@ func (x *exchange) faults() *refusal {
 	l := &x.st.engine.limits
 	switch r.Method {
 	case http.MethodConnect, http.MethodTrace:
-		return refuseMethod
+		if !x.extended() {
+			return refuseMethod
+		}
 	}
 	if !isToken7230([]byte(r.Method)) {
 		return fault("malformed :method") // a space in it would make a request line of its own upstream

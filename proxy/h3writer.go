@@ -28,6 +28,7 @@ type h3writer struct {
 	written  int64
 	out      []byte // not sent yet
 	err      error
+	closed   bool
 
 	mu     sync.Mutex
 	answer bool // the final head is on its way
@@ -169,6 +170,15 @@ func (w *h3writer) SetReadDeadline(t time.Time) error { return w.str.SetReadDead
 // called while a Write is in progress.
 func (w *h3writer) SetWriteDeadline(t time.Time) error { return w.str.SetWriteDeadline(t) }
 
+// CloseWrite ends the answer, while the request goes on.
+func (w *h3writer) CloseWrite() error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	w.closed = true
+	return w.str.Close()
+}
+
 // proceed sends 100 Continue, unless the answer has begun.
 func (w *h3writer) proceed() {
 	w.mu.Lock()
@@ -183,6 +193,9 @@ func (w *h3writer) proceed() {
 
 // finish sends what is left, with trailers.
 func (w *h3writer) finish() error {
+	if w.closed {
+		return nil
+	}
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}

@@ -18,6 +18,9 @@ import (
 // lets it. It is the parsed form of what made the guard stop checking the
 // connection (head.check), and must not disagree with it.
 func upgradeOf(r *http.Request) string {
+	if isExtended(r) {
+		return extendedProto
+	}
 	if r.Method != http.MethodGet || r.ProtoMajor != 1 || r.ProtoMinor != 1 || len(r.TransferEncoding) > 0 ||
 		len(r.Header["Content-Length"]) > 0 || len(r.Header["Upgrade"]) != 1 || !namesField(r.Header["Connection"], "upgrade") {
 		return ""
@@ -28,6 +31,10 @@ func upgradeOf(r *http.Request) string {
 // tunnel answers 101 and copies both ways until both sides have ended. A reload
 // leaves tunnels alone; a shutdown waits for them, up to its limit.
 func (x *exchange) tunnel(res *upstream.Response) {
+	if isExtended(x.r) {
+		x.tunnelStream(res)
+		return
+	}
 	up := res.Upgraded
 	nc, buffered, err := x.rc.Hijack()
 	if err != nil {
@@ -69,8 +76,9 @@ func switchHead(header []policy.Field, protocol string) []byte {
 func splice(client net.Conn, early *bufio.Reader, up net.Conn, buffers *sync.Pool) (in, out int64) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		n := int64(early.Buffered())
-		if n > 0 {
+		var n int64
+		if early != nil && early.Buffered() > 0 {
+			n = int64(early.Buffered())
 			b, _ := early.Peek(int(n))
 			if _, err := up.Write(b); err != nil {
 				closeBoth(client, up)
