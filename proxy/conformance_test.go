@@ -26,6 +26,7 @@ func dialects() []dialect {
 	return []dialect{
 		{"HTTP/1.1", 1, func(r *rig) *http.Client { return r.client(false) }},
 		{"HTTP/2", 2, func(r *rig) *http.Client { return r.client(true) }},
+		{"HTTP/3", 3, (*rig).client3},
 	}
 }
 

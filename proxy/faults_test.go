@@ -105,6 +105,7 @@ func TestBackendFaults(t *testing.T) {
 				switch {
 				case f.status == 0 && (a.err == nil || len(a.body) > len("hello")):
 					t.Errorf("status %d, body %q, %v: a broken answer looks whole", a.status, a.body, a.err)
+				case f.name == "endless 1xx" && a.err != nil && strings.Contains(a.err.Error(), "too many 1xx"): // the client ends it first
 				case f.status != 0 && (a.err != nil || a.status != f.status || a.body != http.StatusText(f.status)+"\n"):
 					t.Errorf("%d %q %v, want %d", a.status, a.body, a.err, f.status)
 				}

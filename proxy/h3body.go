@@ -79,6 +79,9 @@ func (b *h3body) Read(p []byte) (int, error) {
 			return 0, b.fail(fault("body longer than Content-Length"))
 		}
 	}
+	if err == io.EOF && b.frame == 0 {
+		err = nil // it comes again, where it belongs
+	}
 	if err != nil {
 		return n, b.fail(unexpectedEnd(err))
 	}

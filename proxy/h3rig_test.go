@@ -81,6 +81,8 @@ func TestHTTP3(t *testing.T) {
 	if ev.Proto != "HTTP/3.0" || ev.ALPN != "h3" || ev.TLSVersion != tls.VersionTLS13 || ev.SNI != "example.org" || ev.Status != 200 || ev.Listener != "https" {
 		t.Errorf("event %+v", ev)
 	}
+	r.events.mu.Lock()
+	defer r.events.mu.Unlock()
 	if r.events.open["https h3"] != 1 {
 		t.Errorf("connections: %v", r.events.open)
 	}

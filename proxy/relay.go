@@ -184,13 +184,14 @@ func (x *exchange) interim(status int, header []policy.Field) error {
 		return nil
 	}
 	h := x.w.Header()
+	final := maps.Clone(h)
+	clear(h)
 	for _, f := range header {
 		h.Add(f.Name, f.Value)
 	}
 	x.w.WriteHeader(status)
-	for _, f := range header {
-		h.Del(f.Name)
-	}
+	clear(h)
+	maps.Copy(h, final)
 	return x.r.Context().Err()
 }
 

@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -60,7 +62,7 @@ func rigWith(t testing.TB, backend http.Handler, change ...func(*Options, *Setti
 	r.roots = r.certs.roots
 	var log panicCatcher
 	opts := Options{Observer: r.events, Challenges: r.answers, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-	r.set = Settings{HTTP: []string{"127.0.0.1:0"}, HTTPS: []string{"127.0.0.1:0"}, Certificates: r.certs}
+	r.set = Settings{HTTP: []string{"127.0.0.1:0"}, HTTPS: []string{"127.0.0.1:0"}, HTTP3: true, Certificates: r.certs}
 	if backend != nil {
 		b := httptest.NewUnstartedServer(backend)
 		b.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
@@ -72,7 +74,11 @@ func rigWith(t testing.TB, backend http.Handler, change ...func(*Options, *Setti
 		f(&opts, &r.set)
 	}
 	r.Server = New(opts)
-	if err := r.Apply(r.set); err != nil {
+	err := r.Apply(r.set)
+	for n := 0; n < 5 && errors.Is(err, syscall.EADDRINUSE); n++ {
+		err = r.Apply(r.set) // the UDP port beside a free TCP port may be taken
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
