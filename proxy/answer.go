@@ -24,6 +24,9 @@ func (x *exchange) writeHead(status int) {
 	}
 	if rt := x.d.Rule; rt != nil && rt.EditsResponse() {
 		x.editHeader(h, rt)
+		if x.req.TLS == 0 && !x.d.Trusted {
+			delete(h, "Strict-Transport-Security") // RFC 6797 section 7.2
+		}
 	}
 	x.ev.Status = status
 	x.w.WriteHeader(status)

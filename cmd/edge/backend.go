@@ -42,7 +42,7 @@ func (d *door) Status() admin.Status {
 		s.Files = append(s.Files, f)
 	}
 	for _, site := range l.cfg.Sites {
-		s.Sites = append(s.Sites, admin.Site{Name: siteName(site), Hosts: site.Hosts, TLS: tlsMode(site.TLS), Proxy: site.Proxy.To})
+		s.Sites = append(s.Sites, admin.Site{Name: siteName(site), Hosts: site.Hosts, TLS: tlsMode(site.TLS), Proxy: backendText(site)})
 	}
 	return s
 }
@@ -69,7 +69,11 @@ func (d *door) upstreams() []edge.UpstreamStatus {
 	}
 	out := []edge.UpstreamStatus{}
 	for _, site := range l.cfg.Sites {
-		if p := l.proxy.Pools[poolKey(site.Proxy)]; p != nil {
+		for _, backend := range proxied(site) {
+			p := l.proxy.Pools[poolKey(backend)]
+			if p == nil {
+				continue
+			}
 			for _, st := range p.Status() {
 				st.Site = siteName(site)
 				out = append(out, st)

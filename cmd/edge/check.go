@@ -24,6 +24,9 @@ changes nothing and asks nobody. Exit status 2 means that there are errors.`,
 				return err
 			}
 			cfg, err := config.Load(path)
+			if err == nil {
+				_, err = newRouting(parts{}).table(cfg)
+			}
 			if output == "json" {
 				return checkJSON(cmd, cfg, err)
 			}

@@ -19,7 +19,6 @@ import (
 	"edge/internal/config"
 	"edge/metrics"
 	"edge/proxy"
-	"edge/proxy/policy"
 	"edge/proxy/pool"
 )
 
@@ -48,6 +47,7 @@ type live struct {
 	cfg     *config.Config
 	certs   acmeglue.Settings
 	proxy   proxy.Settings
+	parts   parts
 	issuers *issuers
 	loaded  time.Time
 }
@@ -107,37 +107,32 @@ func (d *door) build(cfg *config.Config) (*live, error) {
 	if next.certs, err = certificateSettings(cfg, next.issuers); err != nil {
 		return nil, err
 	}
-	next.proxy, err = d.proxySettings(cfg, old)
+	err = d.proxySettings(next, old)
 	return next, err
 }
 
-func (d *door) proxySettings(cfg *config.Config, old *live) (proxy.Settings, error) {
-	sites, err := policySites(cfg)
-	if err != nil {
-		return proxy.Settings{}, err
+func (d *door) proxySettings(next, old *live) error {
+	cfg := next.cfg
+	var kept parts
+	if old != nil {
+		kept = old.parts
 	}
-	table, err := policy.NewTable(policy.Options{Sites: sites, Trusted: cfg.TrustedProxies, HTTPSPort: httpsPort(cfg)})
+	w := newRouting(kept)
+	table, err := w.table(cfg)
 	if err != nil {
-		return proxy.Settings{}, err
+		return err
 	}
 	pools := map[string]*pool.Pool{}
-	for _, s := range cfg.Sites {
-		key := poolKey(s.Proxy)
-		if pools[key] != nil {
-			continue
-		}
+	for key, opts := range w.pools {
 		if old != nil && old.proxy.Pools[key] != nil {
 			pools[key] = old.proxy.Pools[key]
-			continue
+		} else {
+			pools[key] = pool.Of(opts)
 		}
-		opts, err := upstreamOptions(s.Proxy)
-		if err != nil {
-			return proxy.Settings{}, err
-		}
-		pools[key] = pool.Of(opts)
 	}
 	l := cfg.Limits
-	return proxy.Settings{
+	next.parts = w.parts
+	next.proxy = proxy.Settings{
 		HTTP: cfg.Listen.HTTP, HTTPS: cfg.Listen.HTTPS,
 		Table: table, Pools: pools, Certificates: d.manager, MinVersion: minVersions(cfg),
 		Limits: proxy.Limits{
@@ -146,7 +141,8 @@ func (d *door) proxySettings(cfg *config.Config, old *live) (proxy.Settings, err
 			WriteStall: l.WriteStall, Idle: l.Idle, Streams: l.Streams,
 			ConnectionsPerAddress: l.ConnectionsPerAddress, Drain: l.Drain,
 		},
-	}, nil
+	}
+	return nil
 }
 
 // apply makes a configuration the one in force. After an error, all is as it was.

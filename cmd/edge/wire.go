@@ -11,7 +11,6 @@ import (
 
 	"edge"
 	"edge/internal/config"
-	"edge/proxy/policy"
 	"edge/proxy/upstream"
 )
 
@@ -45,35 +44,9 @@ func upstreamOptions(p config.Proxy) (upstream.Options, error) {
 	}, nil
 }
 
-// policySites turns the sites into what policy decides by.
-func policySites(cfg *config.Config) ([]policy.Site, error) {
-	sites := make([]policy.Site, 0, len(cfg.Sites))
-	for _, s := range cfg.Sites {
-		opts, err := upstreamOptions(s.Proxy)
-		if err != nil {
-			return nil, err
-		}
-		var minTLS uint16
-		if s.TLS.MinVersion == "1.3" {
-			minTLS = tls.VersionTLS13
-		}
-		sites = append(sites, policy.Site{
-			Name:         siteName(s),
-			Hosts:        s.Hosts,
-			TLS:          !s.TLS.Off,
-			Redirect:     s.Redirect,
-			Pool:         poolKey(s.Proxy),
-			Host:         s.Proxy.Host,
-			UpstreamHost: upstreamHost(opts),
-			MinTLS:       minTLS,
-		})
-	}
-	return sites, nil
-}
-
-// upstreamHost is the Host header for an upstream: without the port that its
+// hostOf is the Host header for an upstream: without the port that its
 // scheme implies, as any other client would send it.
-func upstreamHost(o upstream.Options) string {
+func hostOf(o upstream.Options) string {
 	implied := ":80"
 	if o.Scheme == "https" {
 		implied = ":443"

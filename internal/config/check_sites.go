@@ -29,7 +29,6 @@ func (l *loader) checkSites() {
 			at := l.place(path + ".default")
 			def = &at
 		}
-		l.checkProxy(path+".proxy", &s.Proxy)
 		l.checkTLS(path+".tls", s)
 		obtains = obtains || !s.TLS.Off && s.TLS.Cert == "" && s.TLS.Lineage == ""
 	}

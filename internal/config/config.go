@@ -74,8 +74,8 @@ type Site struct {
 	Hosts    []string // normalised: lower case, A-labels; "*.x" and "*" allowed; IP addresses allowed
 	Default  bool
 	TLS      TLS
-	Redirect int // 308, 301, or 0 for none
-	Proxy    Proxy
+	Redirect int       // 308, 301, or 0 for none
+	Routes   []Route   // tried in order; at least one
 	Deliver  []Deliver // of the certificate of each host
 	Pos      Pos       // of the entry, for messages
 }
@@ -115,7 +115,7 @@ type OnDemand struct {
 	AllowIP       bool
 }
 
-// Proxy is a site's backend.
+// Proxy is a backend.
 type Proxy struct {
 	To             string // scheme://host:port; schemes http, https, h2c
 	Host           string // "keep" (default) or "upstream"

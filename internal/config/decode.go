@@ -270,7 +270,7 @@ func (l *loader) decodeCAs(v value) []CA {
 }
 
 func (l *loader) decodeSite(v value) {
-	s := Site{Redirect: 308, Proxy: defaultProxy(), Pos: v.f.pos(v.n)}
+	s := Site{Redirect: 308, Pos: v.f.pos(v.n)}
 	v.get("hosts").texts(&s.Hosts)
 	v.get("default").flag(&s.Default)
 	if t := v.get("tls"); t.n != nil {
@@ -281,21 +281,7 @@ func (l *loader) decodeSite(v value) {
 			s.Redirect = 0
 		}
 	}
-	p := v.get("proxy")
-	if p.n.Kind == yaml.ScalarNode {
-		p.text(&s.Proxy.To)
-	} else {
-		var to []string
-		p.get("to").texts(&to)
-		if len(to) == 1 {
-			s.Proxy.To = to[0]
-		} else {
-			l.at(v.f, p.get("to").n, fmt.Sprintf("%s.to: %d upstreams", p.path, len(to)), "this version of edge takes exactly one")
-		}
-		p.get("host").text(&s.Proxy.Host)
-		p.get("connect_timeout").duration(&s.Proxy.ConnectTimeout)
-		p.get("header_timeout").duration(&s.Proxy.HeaderTimeout)
-	}
+	l.decodeRoutes(v, &s)
 	s.Deliver = l.decodeDeliver(v.get("deliver"))
 	l.cfg.Sites = append(l.cfg.Sites, s)
 }

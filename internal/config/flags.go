@@ -72,8 +72,10 @@ func FromFlags(fl Flags) (*Config, error) {
 		}
 		to = "http://" + to
 	}
-	site := Site{Hosts: fl.Domains, Redirect: 308, Proxy: defaultProxy(), Pos: flag("domain")}
-	site.Proxy.To = to
+	proxy := defaultProxy()
+	proxy.To = to
+	l.checkProxy("sites[0].proxy", &proxy)
+	site := Site{Hosts: fl.Domains, Redirect: 308, Routes: []Route{{Proxy: &proxy, Pos: flag("domain")}}, Pos: flag("domain")}
 	c.Sites = []Site{site}
 	l.cfg = c
 	l.check()

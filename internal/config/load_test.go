@@ -39,8 +39,8 @@ func TestMinimal(t *testing.T) {
 	}
 	want := defaults()
 	want.Version, want.ACME.AgreeTOS, want.Files = 1, true, []string{path}
-	site := Site{Hosts: []string{"example.org"}, Redirect: 308, Proxy: defaultProxy(), Pos: Pos{path, 4, 5}}
-	site.Proxy.To = "http://127.0.0.1:8080"
+	site := Site{Hosts: []string{"example.org"}, Redirect: 308, Pos: Pos{path, 4, 5}}
+	site.Routes = []Route{{Proxy: &Proxy{To: "http://127.0.0.1:8080", Host: "keep", ConnectTimeout: 5 * time.Second, HeaderTimeout: time.Minute}, Pos: Pos{path, 4, 5}}}
 	want.Sites = []Site{site}
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("got  %+v\nwant %+v", *got, want)
@@ -101,7 +101,7 @@ log: {level: debug, format: text, access: {path: /var/log/a.log, format: combine
 		"dns":      {*c.ACME.DNS, DNS{"rfc2136", "", "ns.example.org:53", "edge.", "hmac-sha512", "c2VjcmV0", "", []string{"127.0.0.1:5353"}, 90 * time.Second}},
 		"hosts":    {c.Sites[0].Hosts, []string{"example.org", "*.example.org", "xn--bcher-kva.example"}},
 		"redirect": {[]int{c.Sites[0].Redirect, c.Sites[1].Redirect}, []int{301, 0}},
-		"proxy":    {c.Sites[0].Proxy, Proxy{"https://127.0.0.1:8443", "upstream", time.Second, 2 * time.Minute}},
+		"proxy":    {*c.Sites[0].Routes[0].Proxy, Proxy{"https://127.0.0.1:8443", "upstream", time.Second, 2 * time.Minute}},
 		"ondemand": {*c.Sites[1].TLS.OnDemand, OnDemand{"http://127.0.0.1:5000/allowed?x=1", []string{"a.test", "*.b.test", "**.c.test"}, 5, 2, true}},
 		"tls":      {c.Sites[1].TLS.MinVersion + c.Sites[1].TLS.KeyType + c.Sites[1].TLS.Profile + c.Sites[1].TLS.CAs[0].Directory, "1.3rsa2048classichttps://ca.example.test/other"},
 		"off":      {c.Sites[2].TLS.Off, true},
@@ -138,7 +138,7 @@ func TestMistakes(t *testing.T) {
 		"no sites":            {"version: 1\n", "", "no site is configured"},
 		"unknown key":         {top("storrage: {dir: /x}"), ":6:1", "did you mean storage?"},
 		"unknown in site":     {site("    prox: x\n"), ":6:5", "did you mean proxy?"},
-		"later key":           {site("    routes: []\n"), ":6:5", "does not have routes yet"},
+		"later key":           {site("    static: /srv\n"), ":6:5", "does not have static files yet"},
 		"later section":       {top("pools: []"), ":6:1", "does not have upstream pools yet"},
 		"twice":               {top("version: 1"), ":6:1", "written twice, first in line 1"},
 		"anchor":              {top("storage: &a {dir: /x}"), ":6:10", "anchors and aliases"},
@@ -317,7 +317,7 @@ func TestFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := c.Sites[0]; s.Hosts[0] != "example.org" || s.Proxy.To != "http://127.0.0.1:3000" || s.Redirect != 308 || c.ACME.CAs[0].Directory != LetsEncrypt {
+	if s := c.Sites[0]; s.Hosts[0] != "example.org" || s.Routes[0].Proxy.To != "http://127.0.0.1:3000" || s.Redirect != 308 || c.ACME.CAs[0].Directory != LetsEncrypt {
 		t.Errorf("got %+v", c)
 	}
 	for name, c := range map[string]struct {

@@ -19,6 +19,7 @@ const (
 	kSecret   // text, ${ENV} or file:PATH
 	kObject
 	kList
+	kMap // free keys, values all alike
 	kOneOf
 )
 
@@ -32,9 +33,10 @@ type key struct {
 	def      string // as written; empty: none
 	enum     []string
 	required bool
-	fields   []key // kObject
-	item     *key  // kList
-	forms    []key // kOneOf: told apart by scalar, list and object
+	fields   []key    // kObject
+	some     []string // kObject: at least one of these has to be there
+	item     *key     // kList, kMap
+	forms    []key    // kOneOf: told apart by scalar, list and object
 }
 
 func str(name, def, doc string) key { return key{name: name, kind: kString, def: def, doc: doc} }
@@ -149,7 +151,7 @@ func topKeys() []key {
 }
 
 func siteKey() key {
-	return obj("", "",
+	fields := []key{
 		must(list("hosts", "", "names of the site: exact, `*.suffix` (one label), `*` (any), or an IP address", text())),
 		key{name: "default", kind: kBool, def: "false", doc: "answer handshakes without a server name, or with an unknown one, with this site's certificate"},
 		oneOf("tls", "", "certificates of the site; without it, one for each host is obtained from the CA",
@@ -171,20 +173,17 @@ func siteKey() key {
 				of(str("min_version", "1.2", "lowest TLS version; write it in quotes"), "1.2", "1.3"))),
 		oneOf("redirect", "308", "status of the redirect from HTTP to HTTPS; false: serve on both",
 			key{kind: kInt, enum: []string{"308", "301"}}, key{kind: kBool, enum: []string{"false"}}),
-		must(oneOf("proxy", "", "where requests go",
-			key{kind: kString, doc: "URL: `http://`, `https://` or `h2c://` and host:port"},
-			obj("", "",
-				must(list("to", "", "URL of the upstream, one", text())),
-				of(str("host", "keep", "Host header: the client's, or the upstream's"), "keep", "upstream"),
-				dur("connect_timeout", "5s", "TLS included"),
-				dur("header_timeout", "60s", "from the end of a request to the header of its answer")))),
-		deliverKey("where the certificate of each host goes, once the door has it; `edge deliver apply` brings it there"))
+		list("routes", "", "tried in order; the first that matches takes a request. One that can never be reached is an error", routeKey()),
+		deliverKey("where the certificate of each host goes, once the door has it; `edge deliver apply` brings it there"),
+	}
+	site := obj("", "", append(append(fields, conditionKeys()...), actionKeys()...)...)
+	site.some = []string{"proxy", "respond", "routes"}
+	return site
 }
 
 // later are keys that this version of edge knows of, but cannot do yet.
 var later = map[string]string{
-	"routes": "routes", "static": "static files",
-	"auth": "authentication", "pools": "upstream pools", "compress": "compression", "rate_limit": "rate limits",
+	"static": "static files", "pools": "upstream pools", "compress": "compression",
 	"tracing": "tracing", "health": "health checks",
 }
 
@@ -195,7 +194,7 @@ func Schema() []byte {
 	root["title"] = "edge configuration, version 1"
 	props := root["properties"].(map[string]any)
 	props["version"] = map[string]any{"const": 1, "description": "schema version"}
-	root["anyOf"] = []any{map[string]any{"required": []string{"sites"}}, map[string]any{"required": []string{"certificates"}}}
+	root["anyOf"] = anyOf([]string{"sites", "certificates"})
 	b, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		panic(err) // the table holds nothing that JSON cannot say
@@ -219,6 +218,15 @@ func jsonObject(fields []key) map[string]any {
 	return s
 }
 
+// anyOf is the schema of what has at least one of some keys.
+func anyOf(names []string) []any {
+	forms := make([]any, len(names))
+	for i, name := range names {
+		forms[i] = map[string]any{"required": []string{name}}
+	}
+	return forms
+}
+
 func jsonSchema(k *key) map[string]any {
 	s := map[string]any{}
 	switch k.kind {
@@ -236,8 +244,13 @@ func jsonSchema(k *key) map[string]any {
 		s["type"], s["pattern"] = "string", `^[0-9]+(B|KiB|MiB|GiB|kB|MB|GB)/s$`
 	case kObject:
 		s = jsonObject(k.fields)
+		if len(k.some) > 0 {
+			s["anyOf"] = anyOf(k.some)
+		}
 	case kList:
 		s["type"], s["items"] = "array", jsonSchema(k.item)
+	case kMap:
+		s["type"], s["additionalProperties"] = "object", jsonSchema(k.item)
 	case kOneOf:
 		forms := make([]any, len(k.forms))
 		for i := range k.forms {
@@ -321,6 +334,8 @@ func typeName(k *key) string {
 		return "section"
 	case kList:
 		return "list"
+	case kMap:
+		return "names and values"
 	case kOneOf:
 		var names []string
 		for i := range k.forms {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -58,19 +57,5 @@ func beside(file, path string) string {
 }
 
 func (l *loader) decodePrefix(v value) {
-	s := v.n.Value
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		a, aerr := netip.ParseAddr(s)
-		if aerr != nil {
-			l.at(v.f, v.n, fmt.Sprintf("%s: %q is neither an address nor a prefix", v.path, shown(s)), "write it as 10.0.0.0/8 or 192.0.2.7")
-			return
-		}
-		p = netip.PrefixFrom(a, a.BitLen())
-	}
-	if p.Masked() != p {
-		l.at(v.f, v.n, fmt.Sprintf("%s: %s has bits beyond its length", v.path, s), "write "+p.Masked().String())
-		return
-	}
-	l.cfg.TrustedProxies = append(l.cfg.TrustedProxies, p)
+	l.cfg.TrustedProxies = append(l.cfg.TrustedProxies, l.prefixes(v)...)
 }

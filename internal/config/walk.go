@@ -60,6 +60,8 @@ func (l *loader) valid(f *file, n *yaml.Node, k *key, path string, depth int) bo
 		return l.validForm(f, n, k, path, depth)
 	case kObject:
 		return l.validObject(f, n, k, path, depth)
+	case kMap:
+		return l.validMap(f, n, k, path, depth)
 	case kList:
 		if n.Kind != yaml.SequenceNode {
 			hint := ""
@@ -94,7 +96,7 @@ func pickForm(n *yaml.Node, k *key) *key {
 	for i := range k.forms {
 		form := &k.forms[i]
 		switch {
-		case form.kind == kObject && n.Kind == yaml.MappingNode,
+		case (form.kind == kObject || form.kind == kMap) && n.Kind == yaml.MappingNode,
 			form.kind == kList && n.Kind == yaml.SequenceNode,
 			form.kind == kBool && n.Kind == yaml.ScalarNode && n.Tag == "!!bool",
 			form.kind < kObject && form.kind != kBool && n.Kind == yaml.ScalarNode && n.Tag != "!!bool" && n.Tag != "!!null":
@@ -140,6 +142,32 @@ func (l *loader) validObject(f *file, n *yaml.Node, k *key, path string, depth i
 			l.at(f, n, fmt.Sprintf("%s is missing", joinPath(path, k.fields[i].name)), k.fields[i].doc)
 			ok = false
 		}
+	}
+	return ok
+}
+
+// validMap checks the values of a section whose keys are free.
+func (l *loader) validMap(f *file, n *yaml.Node, k *key, path string, depth int) bool {
+	if n.Kind != yaml.MappingNode {
+		l.at(f, n, fmt.Sprintf("%s: want names and values, got %s", path, describe(n)), "")
+		return false
+	}
+	ok := true
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name := n.Content[i]
+		full := joinPath(path, shown(name.Value))
+		switch {
+		case name.Kind != yaml.ScalarNode || name.Tag == "!!merge" || name.Value == "<<" || name.Anchor != "" || name.Value == "":
+			l.at(f, name, "a name must be a plain word; merge keys are not supported", "")
+			ok = false
+		case seen[name.Value] != 0:
+			l.at(f, name, fmt.Sprintf("%s is written twice, first in line %d", full, seen[name.Value]), "")
+			ok = false
+		default:
+			ok = l.valid(f, n.Content[i+1], k.item, full, depth+1) && ok
+		}
+		seen[name.Value] = name.Line
 	}
 	return ok
 }

@@ -30,7 +30,7 @@ func (s *Site) compile() error {
 		r := &s.Routes[i]
 		c, err := r.compile()
 		if err != nil {
-			return fmt.Errorf("site %s: route %d (%s): %w", s.Name, i+1, r.Name, err)
+			return &RouteError{Site: s.Name, Route: i, Err: err}
 		}
 		r.compiled = c
 		s.plain = s.plain && len(c.paths) == 0
@@ -43,6 +43,20 @@ func (s *Site) compile() error {
 	}
 	return nil
 }
+
+// RouteError is a route that makes no sense by itself.
+type RouteError struct {
+	Site  string
+	Route int // index into Site.Routes
+	Err   error
+}
+
+func (e *RouteError) Error() string {
+	return fmt.Sprintf("site %s: route %d: %v", e.Site, e.Route+1, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *RouteError) Unwrap() error { return e.Err }
 
 // title names a route for people.
 func (r *Route) title() string {
