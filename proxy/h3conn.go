@@ -39,6 +39,7 @@ const maxSkipped = 64 << 10
 
 // serve returns when the connection is closed and its last request is over.
 func (h *h3conn) serve() {
+	defer h.from.exit(h)
 	defer h.conn.Close()
 	defer h.wg.Wait()
 	if err := h.openControl(); err != nil {
@@ -57,7 +58,6 @@ func (h *h3conn) serve() {
 		late := time.AfterFunc(time.Second, h.leave)
 		defer late.Stop()
 	}
-	defer h.from.exit(h)
 	h.wg.Go(h.acceptUni)
 	for {
 		str, err := h.q.AcceptStream(context.Background())

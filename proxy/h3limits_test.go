@@ -1,0 +1,388 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"edge"
+)
+
+// The class of CVE-2026-88012: on HTTP/3, too, a head that does not come to its end is
+// not waited for, wherever it stops, and the connection serves other requests.
+func TestSlowHeadHTTP3(t *testing.T) {
+	r := rigWith(t, hello, limited(Limits{HeaderRead: 100 * time.Millisecond}))
+	whole := fields3(h2get...)
+	for name, part := range map[string][]byte{
+		"a byte":          whole[:1],
+		"half a head":     whole[:len(whole)/2],
+		"all but the end": whole,
+	} {
+		h := r.h3()
+		s := h.stream(false, part)
+		if got, _ := answer3(s); got != "408" {
+			t.Errorf("%s: %q, want 408", name, got)
+		}
+		if got, body := answer3(h.stream(true, whole)); got != "200" || body != "hello" {
+			t.Errorf("%s, afterwards: %q %q", name, got, body)
+		}
+	}
+	if n := r.reported(408); n != 3 {
+		t.Errorf("%d events, want 3", n)
+	}
+}
+
+// A body that stops is not waited for, and the backend sees no end of it.
+func TestSlowBodyHTTP3(t *testing.T) {
+	gone := make(chan error, 1)
+	r := rigWith(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { gone <- drained(r) }),
+		limited(Limits{BodyRate: 1000, BodyGrace: 100 * time.Millisecond}))
+	s := r.h3().stream(false, fields3(h2with(":method", "POST")...), frame3(h3Data, []byte("abc")), []byte{h3Data, 10})
+	if got, _ := answer3(s); got != "408" {
+		t.Errorf("%q, want 408", got)
+	}
+	if err := <-gone; err == nil {
+		t.Error("the backend saw a complete body")
+	}
+}
+
+// A client that takes nothing of one stream loses that stream alone.
+func TestClientThatDoesNotReadHTTP3(t *testing.T) {
+	gone := make(chan bool, 1)
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			io.WriteString(w, "hello")
+			return
+		}
+		for b := make([]byte, 64<<10); ; {
+			if _, err := w.Write(b); err != nil {
+				gone <- true
+				return
+			}
+		}
+	}), limited(Limits{WriteStall: 100 * time.Millisecond}))
+	h := r.h3()
+	s := h.stream(true, fields3(h2with(":path", "/endless")...))
+	select {
+	case <-gone:
+	case <-time.After(5 * time.Second):
+		t.Error("the backend still sends")
+	}
+	if got, body := answer3(h.stream(true, fields3(h2get...))); got != "200" || body != "hello" {
+		t.Errorf("another stream: %q %q", got, body)
+	}
+	if _, err := io.Copy(io.Discard, s); err == nil {
+		t.Error("a cut answer looks whole")
+	}
+}
+
+func TestIdleHTTP3(t *testing.T) {
+	r := rigWith(t, hello, limited(Limits{Idle: 50 * time.Millisecond}))
+	h := r.h3()
+	answer3(h.stream(true, fields3(h2get...)))
+	select {
+	case <-h.q.Context().Done():
+	case <-time.After(5 * time.Second):
+		t.Fatal("the connection stays open")
+	}
+	if ae, ok := errors.AsType[*quic.ApplicationError](context.Cause(h.q.Context())); !ok || ae.ErrorCode != h3NoError {
+		t.Errorf("%v", context.Cause(h.q.Context()))
+	}
+	eventually(t, "the connection is counted out", func() bool {
+		r.events.mu.Lock()
+		defer r.events.mu.Unlock()
+		return r.events.open["https h3"] == 0
+	})
+}
+
+// Streams that a client resets count until their requests are over: a client cannot
+// have more at work than its limit by taking them back (CVE-2023-44487).
+func TestStreamsHTTP3(t *testing.T) {
+	const limit = 4
+	begun, goOn := make(chan bool, 100), make(chan bool)
+	r := rigWith(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		begun <- true
+		<-goOn
+	}), limited(Limits{Streams: limit}))
+	defer close(goOn)
+	h := r.h3()
+	for range limit {
+		h.stream(true, fields3(h2get...))
+		<-begun
+	}
+	if _, err := h.q.OpenStream(); err == nil {
+		t.Error("one stream too many")
+	}
+}
+
+// Requests that are malformed end the connection when nothing else comes.
+func TestRefusedAgainAndAgainHTTP3(t *testing.T) {
+	r := rigWith(t, hello)
+	h := r.h3()
+	bad := fields3(h2with("connection", "close")...)
+	for range 2 * maxBadBlocks {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		s, err := h.q.OpenStreamSync(ctx)
+		cancel()
+		if err != nil {
+			break
+		}
+		s.Write(bad)
+		s.Close()
+	}
+	select {
+	case <-h.q.Context().Done():
+	case <-time.After(5 * time.Second):
+		t.Fatal("the connection stays open")
+	}
+	if ae, ok := errors.AsType[*quic.ApplicationError](context.Cause(h.q.Context())); !ok || ae.ErrorCode != h3ExcessiveLoad {
+		t.Errorf("%v", context.Cause(h.q.Context()))
+	}
+}
+
+func TestConnectionsPerAddressHTTP3(t *testing.T) {
+	r := rigWith(t, hello, limited(Limits{ConnectionsPerAddress: 2}))
+	a := r.h3()
+	r.h3()
+	if _, err := r.tryDial3(r.clientTLS3("example.org"), nil); err == nil {
+		t.Error("a third connection was taken")
+	} else if te, ok := errors.AsType[*quic.TransportError](err); !ok || te.ErrorCode != quic.ConnectionRefused {
+		t.Errorf("%v", err)
+	}
+	a.q.CloseWithError(h3NoError, "")
+	eventually(t, "a connection is counted out", func() bool {
+		_, err := r.tryDial3(r.clientTLS3("example.org"), nil)
+		return err == nil
+	})
+	r.events.mu.Lock()
+	defer r.events.mu.Unlock()
+	if !slices.Contains(r.events.refused, "connections_per_address") {
+		t.Errorf("refusals %v", r.events.refused)
+	}
+}
+
+func (r *rig) clientTLS3(name string, protos ...string) *tls.Config {
+	if len(protos) == 0 {
+		protos = []string{"h3"}
+	}
+	return &tls.Config{RootCAs: r.roots, ServerName: name, NextProtos: protos}
+}
+
+// While many shake hands, whoever comes must show that its address is its own.
+func TestRetryUnderLoad(t *testing.T) {
+	r := rigWith(t, hello)
+	l := r.quic.listeners[r.https]
+	r.quic.shaking.Add(retryFrom)
+	defer r.quic.shaking.Add(-retryFrom)
+	if !l.doubts(l.pc.LocalAddr()) {
+		t.Error("an address is not doubted")
+	}
+	if got, _ := answer3(r.h3().stream(true, fields3(h2get...))); got != "200" {
+		t.Errorf("after a retry: %q", got)
+	}
+}
+
+// What is for validating CAs over TCP has no answer over QUIC, and reaches no site.
+func TestHandshakesHTTP3(t *testing.T) {
+	r := rigWith(t, hello)
+	r.answers.alpn = map[string]*tls.Certificate{"example.org": r.certs.leaf("example.org")}
+	r.answers.sni = map[string]*tls.Certificate{"a.acme.invalid": r.certs.leaf("a.acme.invalid")}
+	const unrecognizedName = quic.TransportErrorCode(0x100 + 112)
+	for _, tc := range []struct{ name, proto, result string }{
+		{"example.org", edge.ALPNProto, "no_certificate"},
+		{"a.acme.invalid", "h3", "no_certificate"},
+		{"example.org", "h2", "no_certificate"},
+		{"other.test", "h3", "no_certificate"},
+	} {
+		before := len(r.certs.names())
+		_, err := r.tryDial3(r.clientTLS3(tc.name, tc.proto), nil)
+		if te, ok := errors.AsType[*quic.TransportError](err); !ok || te.ErrorCode != unrecognizedName && tc.proto == "h3" {
+			t.Errorf("%v: %v", tc, err)
+		}
+		if asked := len(r.certs.names()) - before; asked > 0 && tc.name != "other.test" {
+			t.Errorf("%v: a certificate was asked for", tc)
+		}
+		eventually(t, "the handshake is reported", func() bool {
+			r.events.mu.Lock()
+			defer r.events.mu.Unlock()
+			n := len(r.events.handshakes)
+			return n > 0 && r.events.handshakes[n-1].SNI == tc.name
+		})
+	}
+	r.events.mu.Lock()
+	defer r.events.mu.Unlock()
+	for _, hs := range r.events.handshakes {
+		if hs.Result == "ok" {
+			t.Errorf("%+v", hs)
+		}
+	}
+	if len(r.events.challenges) > 0 {
+		t.Errorf("challenges %+v", r.events.challenges)
+	}
+}
+
+// A certificate that does not come in time ends the handshake.
+func TestHandshakeDeadlineHTTP3(t *testing.T) {
+	r := rigWith(t, hello, limited(Limits{Handshake: 200 * time.Millisecond}), func(_ *Options, s *Settings) {
+		s.Certificates = lateCert{}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if q, err := quic.DialAddr(ctx, r.https, r.clientTLS3("example.org"), nil); err == nil {
+		q.CloseWithError(0, "")
+		t.Error("the handshake came to an end")
+	}
+	eventually(t, "the handshake is reported", func() bool {
+		r.events.mu.Lock()
+		defer r.events.mu.Unlock()
+		return len(r.events.handshakes) == 1 && r.events.handshakes[0].Result == "timeout" && r.events.open["https h3"] == 0
+	})
+	if n := r.quic.shaking.Load(); n != 0 {
+		t.Errorf("%d handshakes are counted", n)
+	}
+}
+
+// lateCert has no certificate before the handshake's time is over.
+type lateCert struct{}
+
+func (lateCert) Certificate(_ string, h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	<-h.Context().Done()
+	return nil, h.Context().Err()
+}
+
+// A reload with other limits keeps connections; HTTP/3 that is switched off says goodbye.
+func TestReloadHTTP3(t *testing.T) {
+	r := rigWith(t, hello)
+	h := r.h3()
+	get := fields3(h2get...)
+	for n := range 5 {
+		set := r.set
+		set.Limits.Headers = 50 + n
+		if err := r.Apply(set); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := answer3(h.stream(true, get)); got != "200" {
+			t.Fatalf("after a reload: %q", got)
+		}
+	}
+	set := r.set
+	set.HTTP3 = false
+	if err := r.Apply(set); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-h.q.Context().Done():
+	case <-time.After(5 * time.Second):
+		t.Fatal("the connection stays open")
+	}
+	r.set.HTTP3 = true
+	eventually(t, "the port is bound again", func() bool { return r.Apply(r.set) == nil })
+	if got, _ := answer3(r.h3().stream(true, get)); got != "200" {
+		t.Errorf("%q", got)
+	}
+}
+
+// Clients are sent away with GOAWAY; what is in progress comes to its end, and what
+// comes later is rejected in a way that it can be sent again.
+func TestShutdownHTTP3(t *testing.T) {
+	inside, release := make(chan bool), make(chan bool)
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		inside <- true
+		<-release
+		io.WriteString(w, strings.Repeat("late", 10000))
+	}))
+	h := r.h3()
+	control, err := h.q.AcceptUniStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	control.SetReadDeadline(time.Now().Add(5 * time.Second))
+	s := h.stream(true, fields3(h2get...))
+	<-inside
+	result := make(chan error)
+	go func() { result <- r.Shutdown(context.Background()) }()
+	seen := []byte{}
+	for b := make([]byte, 100); !strings.HasSuffix(string(seen), string([]byte{h3GoAway, 1, 4})); {
+		n, err := control.Read(b)
+		if seen = append(seen, b[:n]...); err != nil {
+			t.Fatalf("no GOAWAY: %x, %v", seen, err)
+		}
+	}
+	if got, _ := answer3(h.stream(true, fields3(h2get...))); got != "RST 0x10b" {
+		t.Errorf("a request after GOAWAY: %q", got)
+	}
+	close(release)
+	if got, body := answer3(s); got != "200" || len(body) != 40000 {
+		t.Errorf("the request in progress: %q, %d bytes", got, len(body))
+	}
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	<-h.q.Context().Done()
+	if ae, ok := errors.AsType[*quic.ApplicationError](context.Cause(h.q.Context())); !ok || ae.ErrorCode != h3NoError {
+		t.Errorf("%v", context.Cause(h.q.Context()))
+	}
+}
+
+func TestAltSvc(t *testing.T) {
+	r := rigWith(t, hello)
+	for _, h2 := range []bool{false, true} {
+		for url, want := range map[string]string{
+			"https://example.org/":      `h3=":443"; ma=86400`,
+			"https://example.org:8443/": `h3=":8443"; ma=86400`,
+			"http://example.org/":       "",
+		} {
+			res, err := r.client(h2).Get(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if got := res.Header.Get("Alt-Svc"); got != want {
+				t.Errorf("%s: %q, want %q", url, got, want)
+			}
+		}
+	}
+	res, err := r.client3().Get("https://example.org/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.Header.Get("Alt-Svc") != "" {
+		t.Error("Alt-Svc over HTTP/3")
+	}
+}
+
+// Sessions are resumed, under the name that they were made for.
+func TestResumptionHTTP3(t *testing.T) {
+	r := rigWith(t, hello)
+	cfg := r.clientTLS3("example.org")
+	cfg.ClientSessionCache = oneKey{tls.NewLRUClientSessionCache(4)}
+	for n, want := range []bool{false, true} {
+		q, err := r.tryDial3(cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := answer3((&h3client{t, q}).stream(true, fields3(h2get...))); got != "200" {
+			t.Fatal(got)
+		}
+		if cs := q.ConnectionState(); cs.TLS.DidResume != want || cs.Used0RTT {
+			t.Errorf("connection %d: resumed %v, 0-RTT %v", n, cs.TLS.DidResume, cs.Used0RTT)
+		}
+	}
+	cfg.ServerName = "other.example.org"
+	q, err := r.tryDial3(cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q.ConnectionState().TLS.DidResume {
+		t.Error("a session was resumed under another name")
+	}
+}
