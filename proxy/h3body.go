@@ -16,19 +16,19 @@ import (
 type h3body struct {
 	br     *bufio.Reader
 	r      *http.Request
-	w      *h3writer // for 100 Continue
-	most   int       // that trailers may take
-	frame  uint64    // left of the frame
-	left   int64     // of what Content-Length announced; negative: nothing was
-	expect bool      // the client waits for 100 Continue
-	err    error     // that every further Read returns
+	most   int            // that trailers may take
+	frame  uint64         // left of the frame
+	left   int64          // of what Content-Length announced; negative: nothing was
+	expect func()         // sends 100 Continue, for which the client waits; nil: it does not
+	fault  func(*h3Fault) // ends the stream, or the connection
+	err    error          // that every further Read returns
 }
 
 // body finds out whether the request has a body. HTTP/3 says so nowhere: where
 // no Content-Length announces one, a GET is read to its end, which comes with the
 // head, and anything else may be a stream.
 func (h *h3conn) body(r *http.Request, in *h3input) error {
-	b := &h3body{br: in.Reader, r: r, most: h.most(), left: -1, expect: r.Header["Expect"] != nil}
+	b := &h3body{br: in.Reader, r: r, most: h.most(), left: -1}
 	if v := r.Header["Content-Length"]; len(v) > 0 {
 		var hd head
 		if hd.contentLength([]byte(v[0])) != nil || in.over() {
@@ -63,9 +63,9 @@ func (b *h3body) Read(p []byte) (int, error) {
 	if b.err != nil || len(p) == 0 {
 		return 0, b.err
 	}
-	if b.expect {
-		b.expect = false
-		b.w.proceed()
+	if b.expect != nil {
+		b.expect()
+		b.expect = nil
 	}
 	for b.frame == 0 {
 		if err := b.next(); err != nil {
@@ -91,7 +91,7 @@ func (b *h3body) Read(p []byte) (int, error) {
 // fail keeps an error that lasts. A deadline may be moved.
 func (b *h3body) fail(err error) error {
 	if f, ok := errors.AsType[*h3Fault](err); ok {
-		b.w.h.fault(b.w.str, f)
+		b.fault(f)
 	}
 	b.err = err
 	return err

@@ -357,7 +357,10 @@ func (h *h3conn) request(str *quic.Stream) {
 	str.SetReadDeadline(time.Time{})
 	w.head = r.Method == http.MethodHead
 	if b, ok := r.Body.(*h3body); ok {
-		b.w = w
+		b.fault = func(f *h3Fault) { h.fault(str, f) }
+		if r.Header["Expect"] != nil {
+			b.expect = w.proceed
+		}
 	}
 	if h.call(w, r) && w.finish() == nil {
 		str.CancelRead(h3NoError) // of what nobody wanted

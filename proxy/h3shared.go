@@ -251,23 +251,24 @@ func (p *peer) send(d packet) {
 	if d.from == nil || len(d.oob) > 0xff {
 		return
 	}
+	p.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+	p.Write(d.append(make([]byte, 0, 64+len(d.oob)+len(d.data))))
+}
+
+func (d packet) append(b []byte) []byte {
 	ap := d.from.AddrPort()
 	ip := ap.Addr().As16()
-	b := make([]byte, 0, 32+len(d.oob)+len(d.data))
 	b = append(b, peerPacket)
 	b = append(b, ip[:]...)
 	b = binary.BigEndian.AppendUint16(b, ap.Port())
-	zone := []byte(d.from.Zone)
-	b = append(b, byte(len(zone)))
-	b = append(b, zone...)
+	b = append(b, byte(len(d.from.Zone)))
+	b = append(b, d.from.Zone...)
 	b = append(b, byte(len(d.oob)))
 	b = append(b, d.oob...)
-	b = append(b, d.data...)
-	p.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-	p.Write(b)
+	return append(b, d.data...)
 }
 
-// parsePacket is send's opposite.
+// parsePacket is append's opposite.
 func parsePacket(b []byte) (d packet, ok bool) {
 	if len(b) < 1+16+2+1 || b[0] != peerPacket {
 		return d, false
