@@ -11,7 +11,7 @@ import (
 
 // Error is a failed exchange with an upstream.
 type Error struct {
-	Op        string // "connect", "write", "header", "body"
+	Op        string // "queue", "connect", "write", "header", "body"
 	Address   string
 	Timeout   bool
 	Malformed bool // the upstream broke the protocol
@@ -26,12 +26,12 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Status is the status code for a client: 504 where the upstream was too slow,
-// 503 where the pool has been closed, 502 for everything else.
+// 503 where nobody could be asked, 502 for everything else.
 func (e *Error) Status() int {
 	switch {
 	case e.Timeout:
 		return http.StatusGatewayTimeout
-	case errors.Is(e.Err, ErrClosed):
+	case errors.Is(e.Err, ErrClosed), errors.Is(e.Err, ErrUnavailable):
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadGateway
@@ -39,6 +39,10 @@ func (e *Error) Status() int {
 
 // ErrClosed is wrapped by errors of a pool that has been closed.
 var ErrClosed = errors.New("pool is closed")
+
+// ErrUnavailable is wrapped by errors of requests that no server was asked for:
+// there was no room, or none was well.
+var ErrUnavailable = errors.New("no upstream server is available")
 
 // errMalformed is wrapped by what the parser refuses.
 var errMalformed = errors.New("malformed answer")

@@ -172,6 +172,16 @@ func (p *Server) dial(ctx context.Context, upgrade bool) (net.Conn, error) {
 	return nc, nil
 }
 
+// Connect makes a connection, TLS included, and closes it: a check of whether
+// that can be done.
+func (p *Server) Connect(ctx context.Context) error {
+	nc, err := p.dial(ctx, false)
+	if err != nil {
+		return err
+	}
+	return nc.Close()
+}
+
 // errConnectTimeout is a net.Error, so that it counts as a timeout.
 var errConnectTimeout error = connectTimeout{}
 
