@@ -72,8 +72,9 @@ func get(p *Pool, r *upstream.Request) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	status := res.Status // the Response belongs to somebody else once it is closed
 	io.Copy(io.Discard, res.Body)
-	return res.Status, res.Body.Close()
+	return status, res.Body.Close()
 }
 
 func eventually(t testing.TB, what string, ok func() bool) {
