@@ -2,12 +2,15 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go"
 )
 
 // successor is a server that takes the sockets of r over.
@@ -105,6 +108,45 @@ func TestQUICHandover(t *testing.T) {
 	for range 2 {
 		if err := <-retired; err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// A client of a process that has gone without a word learns so from the next one, with
+// the first datagram that it sends, where both have the same key.
+func TestStatelessReset(t *testing.T) {
+	for _, same := range []bool{true, false} {
+		r := rigWith(t, hello, func(o *Options, _ *Settings) { o.QUICKey = [32]byte{1} })
+		q := r.dial3(&quic.Config{MaxIdleTimeout: time.Minute})
+		old := r.quic.listeners[r.https].pc
+		in := r.copied()
+		f := duplicate(t, old.UDPConn)
+		if err := in.Add("udp:"+r.https, f); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		old.given.Store(true) // as if it had gone: it reads no more, and says nothing
+		old.wake()
+		rigWith(t, hello, func(o *Options, s *Settings) {
+			o.Inherited = func() (Inherited, error) { return in, nil }
+			s.HTTP, s.HTTPS = r.set.HTTP, r.set.HTTPS
+			if same {
+				o.QUICKey = [32]byte{1}
+			}
+		})
+		h := &h3client{t, q}
+		s := h.stream(false, fields3(h2with(":method", "POST")...), []byte{h3Data, 0x80, 1, 0, 0})
+		end := time.Now().Add(5 * time.Second)
+		if !same {
+			end = time.Now().Add(300 * time.Millisecond)
+		}
+		for q.Context().Err() == nil && time.Now().Before(end) {
+			s.Write(make([]byte, 100))
+			time.Sleep(2 * time.Millisecond)
+		}
+		_, reset := errors.AsType[*quic.StatelessResetError](context.Cause(q.Context()))
+		if reset != same {
+			t.Errorf("the same key %v: %v", same, context.Cause(q.Context()))
 		}
 	}
 }

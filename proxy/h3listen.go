@@ -137,6 +137,7 @@ func (s *Server) swapQUIC(next map[string]*quicListener) {
 		if old[address] != l {
 			s.wg.Add(1)
 			go l.accept()
+			close(l.pc.start) // not before there are settings to serve by
 		}
 	}
 	for address, l := range old {

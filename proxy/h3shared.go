@@ -92,13 +92,15 @@ type sharedConn struct {
 	leaving      atomic.Bool   // the newer process is to have the socket, once it is there
 	given        atomic.Bool   // it has: nobody else reads
 	in           chan packet   // that others have read for this process
+	start        chan struct{} // closed when what is read can be served
+	started      bool          // under the one reader
 	stopped      chan struct{} // closed when quic-go stops reading
 	once         sync.Once
 	wg           sync.WaitGroup // readers of the peers
 }
 
 func newSharedConn(u *net.UDPConn, own generation) *sharedConn {
-	return &sharedConn{UDPConn: u, batch: ipv4.NewPacketConn(u), own: own, in: make(chan packet, 256), stopped: make(chan struct{})}
+	return &sharedConn{UDPConn: u, batch: ipv4.NewPacketConn(u), own: own, in: make(chan packet, 256), start: make(chan struct{}), stopped: make(chan struct{})}
 }
 
 // Close implements net.PacketConn.
@@ -126,6 +128,14 @@ func (s *sharedConn) SetReadDeadline(t time.Time) error {
 
 // ReadBatch is what quic-go reads with.
 func (s *sharedConn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
+	if !s.started {
+		select {
+		case <-s.start:
+			s.started = true
+		case <-s.stopped:
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
 	for {
 		if n := s.injected(ms); n > 0 {
 			return n, nil
