@@ -118,6 +118,10 @@ func TestStatelessReset(t *testing.T) {
 	for _, same := range []bool{true, false} {
 		r := rigWith(t, hello, func(o *Options, _ *Settings) { o.QUICKey = [32]byte{1} })
 		q := r.dial3(&quic.Config{MaxIdleTimeout: time.Minute})
+		h := &h3client{t, q}
+		if got, _ := answer3(h.stream(true, fields3(h2get...))); got != "200" { // the handshake is confirmed
+			t.Fatal(got)
+		}
 		old := r.quic.listeners[r.https].pc
 		in := r.copied()
 		f := duplicate(t, old.UDPConn)
@@ -134,7 +138,6 @@ func TestStatelessReset(t *testing.T) {
 				o.QUICKey = [32]byte{1}
 			}
 		})
-		h := &h3client{t, q}
 		s := h.stream(false, fields3(h2with(":method", "POST")...), []byte{h3Data, 0x80, 1, 0, 0})
 		end := time.Now().Add(5 * time.Second)
 		if !same {
