@@ -76,8 +76,12 @@ func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slo
 		Observer: d.metrics,
 		Log:      log,
 	})
+	quic, err := quicKey(context.Background(), d.storage)
+	if err != nil {
+		return nil, err
+	}
 	d.server = proxy.New(proxy.Options{
-		Log: log, Challenges: d.registry,
+		Log: log, Challenges: d.registry, QUICKey: quic,
 		Observer: observers{d.metrics, d.access},
 	})
 	d.side = &sideServer{handler: d.metrics.Handler(), log: log}
