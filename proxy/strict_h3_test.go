@@ -2,8 +2,12 @@ package proxy
 
 import (
 	"bytes"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/quic-go/quic-go"
 )
 
 // What HTTP/2 refuses, HTTP/3 refuses, and nothing of it reaches the backend. Where one
@@ -105,6 +109,90 @@ func TestStrictStreamsHTTP3(t *testing.T) {
 			}
 			if got, _ := answer3(h.stream(false)); got != tc.want {
 				t.Errorf("%q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// What is odd on HTTP/3, and yet allowed or cured.
+func TestAcceptedHTTP3(t *testing.T) {
+	b := newCountingBackend(t)
+	r := rigWith(t, nil, func(_ *Options, s *Settings) { s.Table, s.Pools = everythingTo(t, b.Addr().String()) })
+	noAuthority := append(slices.Clone(h2get[:6]), "host", "example.org")
+	for _, tc := range []struct {
+		class         string
+		send          []string
+		field, absent string
+	}{
+		{class: "plain", send: h2get},
+		{class: "te: trailers", send: h2with("te", "trailers"), field: "Te: trailers"},
+		{class: "host as :authority", send: h2with("host", "example.org")},
+		{class: "host in place of :authority", send: noAuthority},
+		{class: "cookies in parts", send: append(h2with("cookie", "a=1"), "cookie", "b=2"), field: "Cookie: a=1; b=2"},
+		{class: "underscore in a name", send: h2with("x_forwarded_for", "1"), absent: "X_forwarded_for"},
+		{class: "content-length of nothing", send: h2with("content-length", "0")},
+	} {
+		t.Run(tc.class, func(t *testing.T) {
+			if got, body := answer3(r.h3().stream(true, fields3(tc.send...))); got != "200" || body != "backend" {
+				t.Fatalf("%q %q", got, body)
+			}
+			q := b.seen.Load()
+			if name, value, _ := strings.Cut(tc.field, ": "); name != "" && (len(q.Header[name]) != 1 || q.Header[name][0] != value) {
+				t.Errorf("%v, want %s", q.Header[name], tc.field)
+			}
+			if tc.absent != "" && q.Header[tc.absent] != nil || q.Host != "example.org" || len(q.TransferEncoding) > 0 {
+				t.Errorf("%+v reached the backend", q)
+			}
+		})
+	}
+}
+
+// A trailer cannot say what only a header may.
+func TestForbiddenTrailersOnHTTP3(t *testing.T) {
+	got := make(chan http.Header, 1)
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = drained(r)
+		got <- r.Trailer
+	}))
+	r.h3().stream(true, fields3(h2with(":method", "POST", "trailer", "x-sum, x-forwarded-for, cookie")...), frame3(h3Data, []byte("abc")),
+		fields3("x-sum", "6", "x-forwarded-for", "1.2.3.4", "cookie", "a=b", "x-more", "1"))
+	if trailer := <-got; len(trailer) != 1 || trailer.Get("X-Sum") != "6" {
+		t.Errorf("the backend got %v", trailer)
+	}
+}
+
+// After a fault in a body whose head has gone through, the backend never sees the body's end.
+func TestFaultLaterInBodyHTTP3(t *testing.T) {
+	began, result := make(chan bool), make(chan error, 1)
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = r.Body.Read(make([]byte, 3))
+		began <- true
+		result <- drained(r)
+	}))
+	post := h2with(":method", "POST")
+	for name, tc := range map[string]struct {
+		length string
+		fault  func(*quic.Stream)
+	}{
+		"more than content-length": {"5", func(s *quic.Stream) { s.Write(frame3(h3Data, []byte("defg"))); s.Close() }},
+		"less than content-length": {"5", func(s *quic.Stream) { s.Write(frame3(h3Data, []byte("d"))); s.Close() }},
+		"forbidden trailer":        {"", func(s *quic.Stream) { s.Write(fields3("transfer-encoding", "chunked")); s.Close() }},
+		"pseudo-header in trailer": {"", func(s *quic.Stream) { s.Write(fields3(":path", "/")); s.Close() }},
+		"half a frame":             {"", func(s *quic.Stream) { s.Write([]byte{h3Data, 10, 'a'}); s.Close() }},
+		"a frame of HTTP/2":        {"", func(s *quic.Stream) { s.Write(frame3(0x6, nil)) }},
+		"reset":                    {"", func(s *quic.Stream) { s.CancelWrite(h3RequestCancelled) }},
+		"reset and stop":           {"", func(s *quic.Stream) { s.CancelWrite(h3RequestCancelled); s.CancelRead(h3RequestCancelled) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fields := post
+			if tc.length != "" {
+				fields = append(slices.Clone(post), "content-length", tc.length)
+			}
+			s := r.h3().stream(false, fields3(fields...), frame3(h3Data, []byte("abc")))
+			<-began
+			tc.fault(s)
+			if err := <-result; err == nil {
+				t.Error("the backend saw a complete body")
 			}
 		})
 	}
