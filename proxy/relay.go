@@ -29,7 +29,7 @@ func (x *exchange) proxy(d *policy.Decision) {
 		// An upstream may answer while the body is still on its way.
 		x.rc.EnableFullDuplex()
 	}
-	x.ev.Pool = d.Pool
+	x.ev.Pool, _, _ = strings.Cut(d.Pool, "#")
 	res, err := pool.RoundTrip(x.context(), &x.up)
 	x.ev.UpstreamDuration = time.Since(x.ev.Start)
 	if err != nil {

@@ -30,7 +30,7 @@ type Settings struct {
 	HTTPS []string
 
 	Table        *policy.Table
-	Pools        map[string]*pool.Pool // by the key that decisions name
+	Pools        map[string]*pool.Pool // by the key that decisions name; what comes before a "#" in it is the name in events
 	Certificates CertSource            // nil: no name has a certificate
 	// ClientAuth asks for certificates of clients, by host as in MinVersion. Its
 	// sites share no session tickets with others.

@@ -44,7 +44,7 @@ func (p *Server) dialMulti(ctx context.Context) (net.Conn, error) {
 	if nc != nil {
 		return nc, nil
 	}
-	return p.dial(ctx, false)
+	return p.dial(ctx, nil)
 }
 
 // speaksHTTP2 notes that the upstream chose h2 and keeps nc for the transport.

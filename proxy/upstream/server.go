@@ -6,12 +6,15 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"edge"
+	"edge/proxy/proxyproto"
 )
 
 // Server owns the connections to one upstream server. Safe for concurrent use.
@@ -58,6 +61,12 @@ func New(o Options) *Server {
 	if o.Scheme == "https" {
 		p.tls = &tls.Config{ServerName: o.ServerName, RootCAs: o.Roots, NextProtos: []string{"h2", "http/1.1"},
 			ClientSessionCache: tls.NewLRUClientSessionCache(16)}
+		if o.Identity != nil {
+			p.tls.Certificates = []tls.Certificate{*o.Identity}
+		}
+		if o.ProxyProtocol > 0 {
+			p.tls.NextProtos = []string{"http/1.1"} // a stream cannot say whose it is
+		}
 	}
 	p.h2 = p.newMulti()
 	return p
@@ -105,11 +114,11 @@ func (p *Server) try(ctx context.Context, r *Request, fresh bool) (res *Response
 		return res, false, err // net/http has tried again where that is safe
 	}
 	var c *conn
-	if !fresh {
+	if !fresh && p.o.ProxyProtocol == 0 {
 		c = p.takeIdle(r.Replayable)
 	}
 	if c == nil {
-		nc, derr := p.dial(ctx, r.Upgrade != "")
+		nc, derr := p.dial(ctx, r)
 		if derr != nil {
 			return nil, false, p.fail(ctx, "connect", derr)
 		}
@@ -137,8 +146,8 @@ func (p *Server) count(n int) {
 	p.mu.Unlock()
 }
 
-// dial connects, TLS included.
-func (p *Server) dial(ctx context.Context, upgrade bool) (net.Conn, error) {
+// dial connects, TLS included. r is nil for connections that many requests share.
+func (p *Server) dial(ctx context.Context, r *Request) (net.Conn, error) {
 	p.mu.Lock()
 	closed := p.closed
 	p.mu.Unlock()
@@ -147,16 +156,16 @@ func (p *Server) dial(ctx context.Context, upgrade bool) (net.Conn, error) {
 	}
 	dctx, cancel := context.WithTimeout(ctx, p.o.ConnectTimeout)
 	defer cancel()
-	nc, err := p.o.Dial(dctx, "tcp", p.o.Address)
+	nc, err := p.connect(dctx, r)
 	if err == nil && p.tls != nil {
 		cfg := p.tls
-		if upgrade {
+		if r != nil && r.Upgrade != "" {
 			cfg = cfg.Clone()
 			cfg.NextProtos = []string{"http/1.1"}
 		}
 		tc := tls.Client(nc, cfg)
 		if err = tc.HandshakeContext(dctx); err != nil {
-			nc.Close()
+			_ = nc.Close()
 		}
 		nc = tc
 	}
@@ -172,10 +181,35 @@ func (p *Server) dial(ctx context.Context, upgrade bool) (net.Conn, error) {
 	return nc, nil
 }
 
+// connect makes the connection beneath TLS, with a PROXY protocol header where
+// the server wants one.
+func (p *Server) connect(ctx context.Context, r *Request) (net.Conn, error) {
+	network, address := "tcp", p.o.Address
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address = "unix", path
+	}
+	nc, err := p.o.Dial(ctx, network, address)
+	if err != nil || p.o.ProxyProtocol == 0 {
+		return nc, err
+	}
+	var from, to netip.AddrPort
+	if r != nil {
+		from, to = r.Client, r.Local
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = nc.SetWriteDeadline(deadline)
+	}
+	if _, err := nc.Write(proxyproto.Append(nil, p.o.ProxyProtocol, from, to)); err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	return nc, nc.SetWriteDeadline(time.Time{})
+}
+
 // Connect makes a connection, TLS included, and closes it: a check of whether
 // that can be done.
 func (p *Server) Connect(ctx context.Context) error {
-	nc, err := p.dial(ctx, false)
+	nc, err := p.dial(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -221,7 +255,7 @@ func (p *Server) release(c *conn) {
 	c.uses++
 	p.mu.Lock()
 	p.inUse--
-	keep := !p.closed && len(p.idle) < p.o.MaxIdle
+	keep := !p.closed && len(p.idle) < p.o.MaxIdle && p.o.ProxyProtocol == 0
 	if keep {
 		p.idle = append(p.idle, c)
 		if !p.armed {
