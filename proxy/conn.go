@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"edge"
+	"edge/proxy/policy"
 )
 
 // conn is one accepted TCP connection, beneath TLS. It carries what is known
@@ -37,6 +38,7 @@ type conn struct {
 	version uint16
 	cipher  uint16
 	resumed bool
+	cert    *policy.ClientCert    // nil: the client showed none
 	h1      atomic.Pointer[guard] // nil on HTTP/2, and until the handshake is over
 
 	// refreshAt and fixed are used by the one goroutine that writes at a time

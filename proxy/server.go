@@ -118,7 +118,9 @@ func (s *Server) Apply(set Settings) error {
 		return err
 	}
 	old := s.state.Load()
-	s.state.Store(&state{set: &set, engine: s.engineFor(set.Limits.withDefaults()), flights: s.flights.keep(set.Table.Names())})
+	st := &state{set: &set, engine: s.engineFor(set.Limits.withDefaults()), flights: s.flights.keep(set.Table.Names())}
+	st.auth = s.clientAuthConfigs(st)
+	s.state.Store(st)
 	s.swapListeners(next)
 	s.swapQUIC(nextQUIC)
 	s.pruneEngines()

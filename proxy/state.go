@@ -13,6 +13,7 @@ type state struct {
 	set     *Settings
 	engine  *engine
 	flights map[string]*atomic.Int64 // requests in progress, by site
+	auth    map[string]*tls.Config   // of hosts that ask for certificates of clients
 }
 
 // minVersion is the lowest TLS version for a gated server name.

@@ -84,6 +84,9 @@ func (s *Server) configFor(h *tls.ClientHelloInfo) (*tls.Config, error) {
 		return refuseName(hs, edge.ErrName), nil
 	}
 	hs.name = name
+	if cfg := hs.state.clientAuth(name); cfg != nil {
+		return cfg, nil
+	}
 	if hs.state.minVersion(name) >= tls.VersionTLS13 {
 		return s.tls.v13, nil
 	}

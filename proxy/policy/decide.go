@@ -42,7 +42,7 @@ func (t *Table) Decide(r *Request) Decision {
 		// asks for more of the connection.
 		return d.static(421, "this host is not served over such a connection\n")
 	}
-	if r.TLS != 0 && s.ClientAuth && !t.identified(s, r) {
+	if r.TLS != 0 && (s.ClientAuth && !t.identified(s, r) || s.NeedCert && (r.Cert == nil || !r.Cert.Verified)) {
 		return d.static(421, "this host asks for a client certificate over a connection of its own\n")
 	}
 	rt, clear := s.route(r, host, client, &d)

@@ -24,6 +24,9 @@ type Site struct {
 	// ClientAuth: requests over TLS need a certificate that was verified by this
 	// site's CAs (421 over a connection that was made for another site).
 	ClientAuth bool
+	// NeedCert: the certificate has to be there and verified, also on a connection
+	// that is older than this table (421).
+	NeedCert bool
 
 	plain bool // one route, whatever the path
 }
