@@ -42,13 +42,16 @@ func (h *h3client) uni(kind uint64, b []byte) *quic.SendStream {
 func frame3(kind uint64, payload []byte) []byte { return appendFrame(nil, kind, payload) }
 
 // fields3 is a HEADERS frame of names and values.
-func fields3(kv ...string) []byte {
+func fields3(kv ...string) []byte { return frame3(h3Headers, section3(kv...)) }
+
+// section3 is a field section.
+func section3(kv ...string) []byte {
 	var b bytes.Buffer
 	enc := qpack.NewEncoder(&b)
 	for i := 0; i < len(kv); i += 2 {
 		enc.WriteField(qpack.HeaderField{Name: kv[i], Value: kv[i+1]})
 	}
-	return frame3(h3Headers, b.Bytes())
+	return b.Bytes()
 }
 
 // stream opens a request stream and sends bytes, and the end if that is all.

@@ -22,6 +22,7 @@ func FuzzH3Request(f *testing.F) {
 	}
 	f.Add(fields3(h2with(":method", "POST", "trailer", "a")...), slices.Concat(frame3(0x21, []byte("x")), frame3(h3Data, []byte("abc")), fields3("a", "b")))
 	f.Add(fields3(h2with(":method", "CONNECT", ":protocol", "websocket")...), frame3(h3Data, []byte("abc")))
+	f.Add(frame3(h3Headers, append(section3(h2get...), bytes.Repeat([]byte{0xf8}, 500)...)), []byte(nil)) // a byte that stands for a long field
 	f.Fuzz(func(t *testing.T, head, body []byte) {
 		br := bufio.NewReader(bytes.NewReader(head))
 		kind, size, err := requestFrame(br, maxSkipped)

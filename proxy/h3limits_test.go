@@ -107,19 +107,63 @@ func TestIdleHTTP3(t *testing.T) {
 // have more at work than its limit by taking them back (CVE-2023-44487).
 func TestStreamsHTTP3(t *testing.T) {
 	const limit = 4
-	begun, goOn := make(chan bool, 100), make(chan bool)
-	r := rigWith(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		begun <- true
-		<-goOn
-	}), limited(Limits{Streams: limit}))
-	defer close(goOn)
+	busy := &busyResponder{begun: make(chan bool, 100), goOn: make(chan bool)}
+	r := rigWith(t, hello, limited(Limits{Streams: limit}), func(o *Options, _ *Settings) { o.Challenges = busy })
 	h := r.h3()
 	for range limit {
-		h.stream(true, fields3(h2get...))
-		<-begun
+		s := h.stream(true, fields3(h2with(":path", "/.well-known/acme-challenge/"+strings.Repeat("a", 43))...))
+		<-busy.begun
+		s.CancelRead(h3RequestCancelled)
+		s.CancelWrite(h3RequestCancelled)
 	}
-	if _, err := h.q.OpenStream(); err == nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := h.q.OpenStreamSync(ctx); err == nil {
 		t.Error("one stream too many")
+	}
+	close(busy.goOn)
+	if _, err := h.q.OpenStreamSync(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// busyResponder takes its time, whatever becomes of the request.
+type busyResponder struct {
+	answers
+	begun, goOn chan bool
+}
+
+func (b *busyResponder) HTTP01(string, string) (string, bool) {
+	b.begun <- true
+	<-b.goOn
+	return "", false
+}
+
+// A small answer that a client does not take does not keep the server.
+func TestZeroWindowHTTP3(t *testing.T) {
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 3500)) }),
+		limited(Limits{WriteStall: 100 * time.Millisecond, Drain: 20 * time.Second}))
+	h := &h3client{t, r.dial3(&quic.Config{InitialStreamReceiveWindow: 100, MaxStreamReceiveWindow: 100})}
+	h.stream(true, fields3(h2get...))
+	r.events.last(t, 1)
+	start := time.Now()
+	if err := r.Shutdown(t.Context()); err != nil || time.Since(start) > 5*time.Second {
+		t.Errorf("after %v: %v", time.Since(start), err)
+	}
+}
+
+// An answer that is shorter than it announced does not look whole.
+func TestShortAnswerHTTP3(t *testing.T) {
+	w := &h3writer{header: http.Header{"Content-Length": {"5"}}}
+	w.WriteHeader(http.StatusOK)
+	if _, err := w.Write([]byte("four")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte("toomuch")); !errors.Is(err, http.ErrContentLength) {
+		t.Errorf("more than announced: %v", err)
+	}
+	if err := w.finish(); !errors.Is(err, errBodyLength) {
+		t.Errorf("less than announced: %v", err)
 	}
 }
 
