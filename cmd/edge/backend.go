@@ -51,6 +51,8 @@ func tlsMode(t config.TLS) string {
 	switch {
 	case t.Off:
 		return "off"
+	case t.Forward != nil:
+		return "passthrough"
 	case t.Cert != "":
 		return "static"
 	case t.Lineage != "":

@@ -68,6 +68,9 @@ func certificateSettings(cfg *config.Config, is *issuers) (acmeglue.Settings, er
 		if s.Default {
 			set.Default = s.Hosts
 		}
+		if s.TLS.Forward != nil {
+			continue // its servers have the certificate
+		}
 		if s.TLS.Off {
 			set.Off = append(set.Off, s.Hosts...)
 			continue

@@ -25,7 +25,7 @@ changes nothing and asks nobody. Exit status 2 means that there are errors.`,
 			}
 			cfg, err := config.Load(path)
 			if err == nil {
-				_, err = newRouting(parts{}).table(cfg)
+				err = tryWiring(cfg)
 			}
 			if output == "json" {
 				return checkJSON(cmd, cfg, err)
@@ -40,6 +40,20 @@ changes nothing and asks nobody. Exit status 2 means that there are errors.`,
 	configFlag(cmd, &path)
 	outputFlag(cmd, &output)
 	return cmd
+}
+
+// tryWiring builds what a configuration asks for, but binds and connects nothing.
+func tryWiring(cfg *config.Config) error {
+	w := newRouting(parts{})
+	if _, err := w.table(cfg); err != nil {
+		return err
+	}
+	for _, p := range w.pools {
+		if _, err := poolOptions(p, nil); err != nil {
+			return misplaced(p.Pos, err.Error(), "")
+		}
+	}
+	return nil
 }
 
 // contents counts what a configuration describes.

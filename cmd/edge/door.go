@@ -48,6 +48,7 @@ type live struct {
 	certs   acmeglue.Settings
 	proxy   proxy.Settings
 	parts   parts
+	fresh   []*pool.Pool // that the configuration before did not have
 	issuers *issuers
 	loaded  time.Time
 }
@@ -127,23 +128,37 @@ func (d *door) proxySettings(next, old *live) error {
 		return err
 	}
 	pools := map[string]*pool.Pool{}
-	for key, opts := range w.pools {
+	var fresh []*pool.Pool
+	for key, p := range w.pools {
 		if old != nil && old.proxy.Pools[key] != nil {
 			pools[key] = old.proxy.Pools[key]
-		} else {
-			pools[key] = pool.Of(opts)
+			continue
 		}
+		opts, err := poolOptions(p, d.log)
+		if err == nil {
+			pools[key], err = pool.New(opts)
+		}
+		if err != nil {
+			for _, p := range fresh {
+				p.Close()
+			}
+			return err
+		}
+		fresh = append(fresh, pools[key])
 	}
+	next.fresh = fresh
 	l := cfg.Limits
 	next.parts = w.parts
 	next.proxy = proxy.Settings{
 		HTTP: cfg.Listen.HTTP, HTTPS: cfg.Listen.HTTPS,
 		Table: table, Pools: pools, Certificates: d.manager, MinVersion: minVersions(cfg),
+		HTTP3: cfg.Listen.HTTP3, ProxyProtocol: cfg.Listen.ProxyProtocol, TCP: tcpListeners(cfg), Passthrough: passthrough(cfg),
 		Limits: proxy.Limits{
 			HeaderBytes: l.HeaderBytes, Headers: l.Headers, URIBytes: l.URIBytes,
 			Handshake: l.Handshake, HeaderRead: l.HeaderRead, BodyRate: l.BodyRate,
 			WriteStall: l.WriteStall, Idle: l.Idle, Streams: l.Streams,
 			ConnectionsPerAddress: l.ConnectionsPerAddress, Drain: l.Drain,
+			Connections: l.Connections, Requests: l.Requests,
 		},
 	}
 	return nil
@@ -166,18 +181,22 @@ func (d *door) apply(cfg *config.Config) error {
 	// What can fail comes first, in an order in which each can be taken back.
 	access, err := d.access.Prepare(cfg.Log.Access.Path, cfg.Log.Access.Format)
 	if err != nil {
+		next.drop()
 		return err
 	}
 	if err := d.side.prepare(cfg.Metrics.Listen); err != nil {
+		next.drop()
 		access.Abort()
 		return err
 	}
 	if err := d.manager.Apply(next.certs); err != nil {
+		next.drop()
 		access.Abort()
 		d.side.abort()
 		return err
 	}
 	if err := d.server.Apply(next.proxy); err != nil {
+		next.drop()
 		access.Abort()
 		d.side.abort()
 		if old != nil {
@@ -192,6 +211,13 @@ func (d *door) apply(cfg *config.Config) error {
 	}
 	d.live.Store(next)
 	return nil
+}
+
+// drop ends the pools of a configuration that did not come into force.
+func (l *live) drop() {
+	for _, p := range l.fresh {
+		p.Close()
+	}
 }
 
 // sameACME reports whether two configurations give issuers the same meaning, so

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"strings"
 
@@ -20,36 +19,15 @@ import (
 // siteName is the name under which a site appears in metrics and logs.
 func siteName(s config.Site) string { return s.Hosts[0] }
 
-// poolKey names a pool. Two sites with the same backend and the same settings
-// share one, and a pool that the next configuration has as well is kept.
-func poolKey(p config.Proxy) string {
-	return fmt.Sprintf("%s connect=%v header=%v", p.To, p.ConnectTimeout, p.HeaderTimeout)
-}
-
-func upstreamOptions(p config.Proxy) (upstream.Options, error) {
-	u, err := url.Parse(p.To)
-	if err != nil {
-		return upstream.Options{}, fmt.Errorf("proxy %s: %w", p.To, err)
-	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443", "h2c": "80"}[u.Scheme]
-	}
-	return upstream.Options{
-		Scheme:         u.Scheme,
-		Address:        net.JoinHostPort(u.Hostname(), port),
-		ServerName:     u.Hostname(),
-		ConnectTimeout: p.ConnectTimeout,
-		HeaderTimeout:  p.HeaderTimeout,
-	}, nil
-}
-
 // hostOf is the Host header for an upstream: without the port that its
 // scheme implies, as any other client would send it.
 func hostOf(o upstream.Options) string {
 	implied := ":80"
 	if o.Scheme == "https" {
 		implied = ":443"
+	}
+	if strings.HasPrefix(o.Address, "unix:") {
+		return "localhost"
 	}
 	return strings.TrimSuffix(o.Address, implied)
 }

@@ -8,7 +8,6 @@ import (
 
 	"edge/internal/config"
 	"edge/proxy/policy"
-	"edge/proxy/upstream"
 )
 
 // parts are the pieces of policy that remember something: they outlive a reload
@@ -21,11 +20,11 @@ type parts struct {
 // routing maps the sites onto policy. old are the parts in force.
 type routing struct {
 	old, parts parts
-	pools      map[string]upstream.Options
+	pools      map[string]config.Pool // by key
 }
 
 func newRouting(old parts) *routing {
-	return &routing{old: old, parts: parts{map[string]*policy.Limiter{}, map[string]*policy.BasicAuth{}}, pools: map[string]upstream.Options{}}
+	return &routing{old: old, parts: parts{map[string]*policy.Limiter{}, map[string]*policy.BasicAuth{}}, pools: map[string]config.Pool{}}
 }
 
 func (w *routing) sites(cfg *config.Config) ([]policy.Site, error) {
@@ -74,15 +73,11 @@ func (w *routing) table(cfg *config.Config) (*policy.Table, error) {
 	return table, err
 }
 
-// pool remembers a backend and returns its key.
-func (w *routing) pool(p config.Proxy) (key, upstreamHost string, err error) {
-	o, err := upstreamOptions(p)
-	if err != nil {
-		return "", "", err
-	}
-	key = poolKey(p)
-	w.pools[key] = o
-	return key, hostOf(o), nil
+// pool remembers a pool and returns its key.
+func (w *routing) pool(p config.Pool) string {
+	key := poolKey(p)
+	w.pools[key] = p
+	return key
 }
 
 func (w *routing) route(site string, i int, c *config.Route) (policy.Route, error) {
@@ -129,11 +124,7 @@ func (w *routing) route(site string, i int, c *config.Route) (policy.Route, erro
 		return r, err
 	}
 	if f := c.ForwardAuth; f != nil {
-		key, _, err := w.pool(f.To)
-		if err != nil {
-			return r, err
-		}
-		r.ForwardAuth = &policy.ForwardAuth{Pool: key, Path: f.Path, Host: f.Host, Request: f.Request, Copy: f.Copy}
+		r.ForwardAuth = &policy.ForwardAuth{Pool: w.pool(f.To), Path: f.Path, Host: f.Host, Request: f.Request, Copy: f.Copy}
 	}
 	r.Action, err = w.action(c)
 	return r, err
@@ -146,13 +137,16 @@ func (w *routing) action(c *config.Route) (a policy.Action, err error) {
 	case c.Respond != nil:
 		a.Answer = &policy.Answer{Status: c.Respond.Status, Type: c.Respond.Type, Body: []byte(c.Respond.Body)}
 	case c.Proxy != nil:
-		key, host, err := w.pool(*c.Proxy)
-		if err != nil {
-			return a, err
+		a.Proxy = &policy.ProxyTo{Pool: w.pool(*c.Proxy), HashBy: c.Proxy.HashBy}
+		if c.Proxy.Sticky != nil {
+			a.Proxy.Sticky = c.Proxy.Sticky.Cookie
 		}
-		a.Proxy = &policy.ProxyTo{Pool: key}
 		if c.Proxy.Host == "upstream" {
-			a.Proxy.Host = host
+			o, err := upstreamOptions(*c.Proxy, c.Proxy.Servers[0])
+			if err != nil {
+				return a, err
+			}
+			a.Proxy.Host = hostOf(o)
 		}
 	}
 	return a, nil
@@ -202,12 +196,17 @@ func edits(list []config.HeaderEdit) (out []policy.HeaderEdit) {
 }
 
 // proxied lists the backends of a site, each once.
-func proxied(s config.Site) (list []config.Proxy) {
+func proxied(s config.Site) (list []config.Pool) {
 	seen := map[string]bool{}
-	for _, r := range s.Routes {
-		if r.Proxy != nil && !seen[poolKey(*r.Proxy)] {
-			seen[poolKey(*r.Proxy)] = true
-			list = append(list, *r.Proxy)
+	add := func(p *config.Pool) {
+		if key := poolKey(*p); !seen[key] {
+			seen[key] = true
+			list = append(list, *p)
+		}
+	}
+	for i := range s.Routes {
+		if p := s.Routes[i].Proxy; p != nil {
+			add(p)
 		}
 	}
 	return list
@@ -216,8 +215,13 @@ func proxied(s config.Site) (list []config.Proxy) {
 // backendText is what status shows of a site's backends.
 func backendText(s config.Site) string {
 	var to []string
+	if f := s.TLS.Forward; f != nil {
+		to = f.To
+	}
 	for _, p := range proxied(s) {
-		to = append(to, p.To)
+		for _, b := range p.Servers {
+			to = append(to, b.To)
+		}
 	}
 	if len(to) == 0 {
 		return "-"

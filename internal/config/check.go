@@ -47,6 +47,7 @@ func (l *loader) check() {
 	l.checkChallenges("acme.challenges", c.ACME.Challenges, c.ACME.DNS)
 	l.checkDNS("acme.dns", c.ACME.DNS)
 	l.checkSites()
+	l.checkPools()
 	l.checkCertificates()
 	l.checkDeliveries()
 	l.checkEmail()
@@ -117,6 +118,9 @@ func (l *loader) checkListeners() {
 	}
 	for i, a := range l.cfg.Listen.HTTPS {
 		add(fmt.Sprintf("listen.https[%d]", i), a)
+	}
+	for i, t := range l.cfg.Listen.TCP {
+		add(fmt.Sprintf("listen.tcp[%d]", i), t.Address)
 	}
 	if m := l.cfg.Metrics.Listen; m != "" {
 		if strings.HasPrefix(m, "fd:") {

@@ -30,7 +30,7 @@ func (l *loader) checkSites() {
 			def = &at
 		}
 		l.checkTLS(path+".tls", s)
-		obtains = obtains || !s.TLS.Off && s.TLS.Cert == "" && s.TLS.Lineage == ""
+		obtains = obtains || !s.TLS.Off && s.TLS.Forward == nil && s.TLS.Cert == "" && s.TLS.Lineage == ""
 	}
 	if (obtains || len(l.cfg.Certificates) > 0) && !l.cfg.ACME.AgreeTOS {
 		hint := "write agree_tos: true under acme once you have read them"
@@ -65,35 +65,12 @@ func (l *loader) checkHosts(path string, s *Site, seen map[string]Pos) {
 	}
 }
 
-func (l *loader) checkProxy(path string, p *Proxy) {
-	if p.To == "" && len(l.errs) > 0 {
-		return // reported when it was decoded
-	}
-	u, err := url.Parse(p.To)
-	if err != nil || u.Host == "" {
-		l.bad(path, "write it as http://127.0.0.1:8080", "%q is not the URL of an upstream", shown(p.To))
-		return
-	}
-	switch {
-	case !slices.Contains([]string{"http", "https", "h2c"}, u.Scheme):
-		l.bad(path, "use http, https or h2c", "scheme %q", u.Scheme)
-	case u.User != nil, u.RawQuery != "", u.Fragment != "", u.Path != "" && u.Path != "/":
-		l.bad(path, "write scheme, host and port only: paths are passed on as they come", "%q has more than an address", shown(p.To))
-	case u.Hostname() == "":
-		l.bad(path, "write it as http://127.0.0.1:8080", "%q has no host", shown(p.To))
-	case u.Port() != "":
-		if n, ok := plainInt(u.Port()); !ok || n < 1 || n > 65535 {
-			l.bad(path, "", "port %s", u.Port())
-		}
-	}
-	p.To = u.Scheme + "://" + u.Host
-	if p.ConnectTimeout <= 0 || p.HeaderTimeout <= 0 {
-		l.bad(path, "leave it out for the default", "a timeout of nothing")
-	}
-}
-
 func (l *loader) checkTLS(path string, s *Site) {
 	t := &s.TLS
+	if t.Forward != nil {
+		l.checkPassthrough(path, s)
+		return
+	}
 	if t.Off {
 		if s.Default {
 			l.bad(path, "drop default: true", "a site without TLS cannot be the default for handshakes")

@@ -12,6 +12,7 @@ type Config struct {
 	Listen         Listen
 	ACME           ACME
 	Storage        Storage
+	Pools          []Pool // those of pools, in written order
 	Sites          []Site
 	Certificates   []Certificate
 	TrustedProxies []netip.Prefix
@@ -24,8 +25,11 @@ type Config struct {
 
 // Listen holds addresses as written: "host:port", ":port" or "fd:NAME".
 type Listen struct {
-	HTTP  []string // default ":80"
-	HTTPS []string // default ":443"
+	HTTP          []string       // default ":80"
+	HTTPS         []string       // default ":443"
+	HTTP3         bool           // default true
+	ProxyProtocol []netip.Prefix // peers that begin with a PROXY protocol header
+	TCP           []TCPListener
 }
 
 // ACME is the acme section: defaults for every site.
@@ -83,8 +87,9 @@ type Site struct {
 // TLS is a site's tls section.
 type TLS struct {
 	Off        bool
-	Cert, Key  string // static pair, both or none
-	Lineage    string // that the steward puts through the admin socket; "": none
+	Forward    *Forward // passthrough: TLS is not ended here
+	Cert, Key  string   // static pair, both or none
+	Lineage    string   // that the steward puts through the admin socket; "": none
 	OnDemand   *OnDemand
 	CAs        []CA     // nil: those of acme
 	Challenges []string // nil: those of acme
@@ -115,14 +120,6 @@ type OnDemand struct {
 	AllowIP       bool
 }
 
-// Proxy is a backend.
-type Proxy struct {
-	To             string // scheme://host:port; schemes http, https, h2c
-	Host           string // "keep" (default) or "upstream"
-	ConnectTimeout time.Duration
-	HeaderTimeout  time.Duration
-}
-
 // Limits bound what a client may do. All have safe defaults.
 type Limits struct {
 	HeaderBytes           int
@@ -136,6 +133,8 @@ type Limits struct {
 	Streams               int // concurrent HTTP/2 streams a connection
 	ConnectionsPerAddress int // 0: unlimited
 	Drain                 time.Duration
+	Connections           int // of all clients; 0: unlimited
+	Requests              int // in progress at once; 0: unlimited
 }
 
 // Metrics is the metrics listener; empty Listen: none.

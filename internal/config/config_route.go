@@ -30,7 +30,7 @@ type Route struct {
 	Intercept   bool
 
 	// Exactly one of these is set.
-	Proxy    *Proxy
+	Proxy    *Pool
 	Redirect *RedirectTo
 	Respond  *Respond
 
@@ -89,7 +89,7 @@ type BasicAuth struct {
 
 // ForwardAuth asks a server whether a request may pass.
 type ForwardAuth struct {
-	To            Proxy
+	To            Pool
 	Path          string
 	Host          string
 	Request, Copy []string

@@ -12,7 +12,7 @@ import (
 // shows the same values; a test compares them.
 func defaults() Config {
 	return Config{
-		Listen: Listen{HTTP: []string{":80"}, HTTPS: []string{":443"}},
+		Listen: Listen{HTTP: []string{":80"}, HTTPS: []string{":443"}, HTTP3: true},
 		ACME: ACME{
 			CAs:        []CA{{Directory: LetsEncrypt}},
 			Challenges: []string{"tls-alpn-01", "http-01"},
@@ -28,10 +28,6 @@ func defaults() Config {
 		Admin: Admin{Socket: "/run/edge/admin.sock"},
 		Log:   Log{Level: "info", Format: "json", Access: AccessLog{Format: "json"}},
 	}
-}
-
-func defaultProxy() Proxy {
-	return Proxy{Host: "keep", ConnectTimeout: 5 * time.Second, HeaderTimeout: 60 * time.Second}
 }
 
 // finish decodes what was read, checks it as a whole and returns it.
@@ -172,8 +168,18 @@ func (l *loader) decode(f *file, root *yaml.Node) {
 	listen := v.get("listen")
 	listen.once("http").texts(&c.Listen.HTTP)
 	listen.once("https").texts(&c.Listen.HTTPS)
+	listen.once("http3").flag(&c.Listen.HTTP3)
+	if p := listen.once("proxy_protocol"); p.n != nil {
+		c.Listen.ProxyProtocol = l.prefixes(p)
+	}
+	for _, t := range listen.once("tcp").items(0) {
+		c.Listen.TCP = append(c.Listen.TCP, l.decodeTCP(t))
+	}
 	l.decodeACME(v.get("acme"))
 	v.get("storage").once("dir").text(&c.Storage.Dir)
+	for _, p := range v.get("pools").pairs() {
+		l.decodeNamedPool(p)
+	}
 	for _, s := range v.get("sites").items(len(c.Sites)) {
 		l.decodeSite(s)
 	}
@@ -212,6 +218,8 @@ func (l *loader) decodeLimits(v value) {
 	v.once("idle").duration(&m.Idle)
 	v.once("streams").number(&m.Streams)
 	v.once("connections_per_address").number(&m.ConnectionsPerAddress)
+	v.once("connections").number(&m.Connections)
+	v.once("requests").number(&m.Requests)
 	v.once("drain").duration(&m.Drain)
 }
 
@@ -281,14 +289,20 @@ func (l *loader) decodeSite(v value) {
 			s.Redirect = 0
 		}
 	}
-	l.decodeRoutes(v, &s)
+	if s.TLS.Forward != nil {
+		l.decodePassthrough(v, &s)
+	} else {
+		l.decodeRoutes(v, &s)
+	}
 	s.Deliver = l.decodeDeliver(v.get("deliver"))
 	l.cfg.Sites = append(l.cfg.Sites, s)
 }
 
 func (l *loader) decodeTLS(v value, t *TLS) {
 	if v.n.Kind == yaml.ScalarNode {
-		t.Off = true
+		if t.Off = v.n.Value == "off"; !t.Off {
+			t.Forward = &Forward{}
+		}
 		return
 	}
 	v.get("cert").text(&t.Cert)

@@ -87,8 +87,7 @@ func (l *loader) decodeAction(v, site value, r *Route) {
 		l.at(v.f, v.get(set[1]).n, fmt.Sprintf("%s: %s beside %s", v.path, set[1], set[0]), "a route does one thing")
 		return
 	case set[0] == "proxy":
-		p := l.decodeProxy(v.get("proxy"))
-		r.Proxy = &p
+		r.Proxy = l.decodeProxy(v.get("proxy"))
 	case set[0] == "respond":
 		r.Respond = l.decodeRespond(v.get("respond"))
 	default:
@@ -103,26 +102,6 @@ func (l *loader) decodeAction(v, site value, r *Route) {
 			l.at(v.f, to.get("to").n, fmt.Sprintf("%s.to: %q is not where a client could go", to.path, shown(t)), "write a URL, or a path")
 		}
 	}
-}
-
-func (l *loader) decodeProxy(v value) Proxy {
-	p := defaultProxy()
-	if v.n.Kind == yaml.ScalarNode {
-		v.text(&p.To)
-	} else {
-		var to []string
-		v.get("to").texts(&to)
-		if len(to) == 1 {
-			p.To = to[0]
-		} else {
-			l.at(v.f, v.get("to").n, fmt.Sprintf("%s.to: %d upstreams", v.path, len(to)), "this version of edge takes exactly one")
-		}
-		v.get("host").text(&p.Host)
-		v.get("connect_timeout").duration(&p.ConnectTimeout)
-		v.get("header_timeout").duration(&p.HeaderTimeout)
-	}
-	l.checkProxy(v.path, &p)
-	return p
 }
 
 func (l *loader) decodeRespond(v value) *Respond {
@@ -324,9 +303,9 @@ func (l *loader) decodeForwardAuth(v value) *ForwardAuth {
 	if v.n == nil {
 		return nil
 	}
-	a := &ForwardAuth{To: defaultProxy(), Path: "/"}
-	v.get("to").text(&a.To.To)
-	l.checkProxy(v.path+".to", &a.To)
+	a := &ForwardAuth{To: defaultPool(), Path: "/"}
+	a.To.Servers, a.To.Pos = []Server{{To: v.get("to").n.Value, Weight: 1}}, v.f.pos(v.get("to").n)
+	l.checkServer(v.path+".to", &a.To.Servers[0])
 	v.get("path").text(&a.Path)
 	v.get("host").text(&a.Host)
 	v.get("request_headers").texts(&a.Request)

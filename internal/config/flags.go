@@ -72,9 +72,9 @@ func FromFlags(fl Flags) (*Config, error) {
 		}
 		to = "http://" + to
 	}
-	proxy := defaultProxy()
-	proxy.To = to
-	l.checkProxy("sites[0].proxy", &proxy)
+	proxy := defaultPool()
+	proxy.Servers, proxy.Pos = []Server{{To: to, Weight: 1}}, flag("to")
+	l.checkServer("sites[0].proxy", &proxy.Servers[0])
 	site := Site{Hosts: fl.Domains, Redirect: 308, Routes: []Route{{Proxy: &proxy, Pos: flag("domain")}}, Pos: flag("domain")}
 	c.Sites = []Site{site}
 	l.cfg = c

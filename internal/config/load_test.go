@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -40,7 +41,9 @@ func TestMinimal(t *testing.T) {
 	want := defaults()
 	want.Version, want.ACME.AgreeTOS, want.Files = 1, true, []string{path}
 	site := Site{Hosts: []string{"example.org"}, Redirect: 308, Pos: Pos{path, 4, 5}}
-	site.Routes = []Route{{Proxy: &Proxy{To: "http://127.0.0.1:8080", Host: "keep", ConnectTimeout: 5 * time.Second, HeaderTimeout: time.Minute}, Pos: Pos{path, 4, 5}}}
+	to := defaultPool()
+	to.Servers, to.Pos = []Server{{To: "http://127.0.0.1:8080", Weight: 1}}, Pos{path, 5, 12}
+	site.Routes = []Route{{Proxy: &to, Pos: Pos{path, 4, 5}}}
 	want.Sites = []Site{site}
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("got  %+v\nwant %+v", *got, want)
@@ -55,7 +58,8 @@ func TestEverything(t *testing.T) {
 	write(t, dir, "tsig", "c2VjcmV0", 0o640)
 	write(t, dir, "conf.d/10-more.yaml", "sites:\n  - {hosts: [more.example.org], tls: off, proxy: h2c://127.0.0.1:9000}\ntrusted_proxies: [192.0.2.7]\n", 0o644)
 	path := write(t, dir, "edge.yaml", `version: 1
-listen: {http: ["127.0.0.1:80", "fd:web"], https: ["[::1]:443"]}
+listen: {http: ["127.0.0.1:80", "fd:web"], https: ["[::1]:443"], http3: false, proxy_protocol: [10.0.0.0/8],
+  tcp: [{address: ":5432", to: ["10.0.0.5:5432"], proxy_protocol: 2, connect_timeout: 1s, idle: 1m}, {address: ":8443", sni: {"*.B.test": ["unix:/run/b.sock"]}}]}
 acme:
   email: ops@example.org
   agree_tos: true
@@ -85,7 +89,7 @@ sites:
     redirect: false
     proxy: http://[::1]:5000
 trusted_proxies: [10.0.0.0/8]
-limits: {header_bytes: 32KiB, headers: 50, uri_bytes: 8KiB, handshake: 5s, header_read: 6s, body_rate: 1KiB/s, write_stall: 7s, idle: 1m, streams: 10, connections_per_address: 20, drain: 8s}
+limits: {header_bytes: 32KiB, headers: 50, uri_bytes: 8KiB, handshake: 5s, header_read: 6s, body_rate: 1KiB/s, write_stall: 7s, idle: 1m, streams: 10, connections_per_address: 20, drain: 8s, connections: 30, requests: 40}
 metrics: {listen: "127.0.0.1:9643"}
 admin: {socket: /run/x.sock, allow_uids: [1000, 1001]}
 log: {level: debug, format: text, access: {path: /var/log/a.log, format: combined}}
@@ -101,15 +105,17 @@ log: {level: debug, format: text, access: {path: /var/log/a.log, format: combine
 		"dns":      {*c.ACME.DNS, DNS{"rfc2136", "", "ns.example.org:53", "edge.", "hmac-sha512", "c2VjcmV0", "", []string{"127.0.0.1:5353"}, 90 * time.Second}},
 		"hosts":    {c.Sites[0].Hosts, []string{"example.org", "*.example.org", "xn--bcher-kva.example"}},
 		"redirect": {[]int{c.Sites[0].Redirect, c.Sites[1].Redirect}, []int{301, 0}},
-		"proxy":    {*c.Sites[0].Routes[0].Proxy, Proxy{"https://127.0.0.1:8443", "upstream", time.Second, 2 * time.Minute}},
+		"proxy":    {fmt.Sprint(c.Sites[0].Routes[0].Proxy.Servers, c.Sites[0].Routes[0].Proxy.Host, c.Sites[0].Routes[0].Proxy.ConnectTimeout, c.Sites[0].Routes[0].Proxy.HeaderTimeout), "[{https://127.0.0.1:8443 1 false}]upstream1s 2m0s"},
 		"ondemand": {*c.Sites[1].TLS.OnDemand, OnDemand{"http://127.0.0.1:5000/allowed?x=1", []string{"a.test", "*.b.test", "**.c.test"}, 5, 2, true}},
 		"tls":      {c.Sites[1].TLS.MinVersion + c.Sites[1].TLS.KeyType + c.Sites[1].TLS.Profile + c.Sites[1].TLS.CAs[0].Directory, "1.3rsa2048classichttps://ca.example.test/other"},
 		"off":      {c.Sites[2].TLS.Off, true},
 		"trusted":  {fmt.Sprint(c.TrustedProxies), "[10.0.0.0/8 192.0.2.7/32]"},
-		"limits":   {c.Limits, Limits{32 << 10, 50, 8 << 10, 5 * time.Second, 6 * time.Second, 1 << 10, 7 * time.Second, time.Minute, 10, 20, 8 * time.Second}},
+		"limits":   {c.Limits, Limits{32 << 10, 50, 8 << 10, 5 * time.Second, 6 * time.Second, 1 << 10, 7 * time.Second, time.Minute, 10, 20, 8 * time.Second, 30, 40}},
 		"admin":    {c.Admin, Admin{"/run/x.sock", []uint32{1000, 1001}}},
 		"log":      {c.Log, Log{"debug", "text", AccessLog{"/var/log/a.log", "combined"}}},
-		"listen":   {c.Listen, Listen{[]string{"127.0.0.1:80", "fd:web"}, []string{"[::1]:443"}}},
+		"listen": {c.Listen, Listen{[]string{"127.0.0.1:80", "fd:web"}, []string{"[::1]:443"}, false, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+			[]TCPListener{{Address: ":5432", To: &Forward{[]string{"10.0.0.5:5432"}, 2, time.Second, time.Minute}, Pos: Pos{path, 3, 9}},
+				{Address: ":8443", SNI: map[string]*Forward{"*.b.test": {[]string{"unix:/run/b.sock"}, 0, 5 * time.Second, 10 * time.Minute}}, Pos: Pos{path, 3, 102}}}}},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			t.Errorf("%s: got %+v, want %+v", name, pair[0], pair[1])
@@ -139,7 +145,7 @@ func TestMistakes(t *testing.T) {
 		"unknown key":         {top("storrage: {dir: /x}"), ":6:1", "did you mean storage?"},
 		"unknown in site":     {site("    prox: x\n"), ":6:5", "did you mean proxy?"},
 		"later key":           {site("    static: /srv\n"), ":6:5", "does not have static files yet"},
-		"later section":       {top("pools: []"), ":6:1", "does not have upstream pools yet"},
+		"later section":       {top("tracing: {}"), ":6:1", "does not have tracing yet"},
 		"twice":               {top("version: 1"), ":6:1", "written twice, first in line 1"},
 		"anchor":              {top("storage: &a {dir: /x}"), ":6:10", "anchors and aliases"},
 		"alias bomb":          {"a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n" + minimal, ":1:1", "unknown key a"},
@@ -176,7 +182,6 @@ func TestMistakes(t *testing.T) {
 		"proxy with path":     {one("{hosts: [a.test], proxy: 'http://127.0.0.1:1/x'}"), ":4:30", "more than an address"},
 		"proxy scheme":        {one("{hosts: [a.test], proxy: 'ftp://127.0.0.1:1'}"), ":4:30", "use http, https or h2c"},
 		"proxy no URL":        {one("{hosts: [a.test], proxy: '127.0.0.1:1'}"), ":4:30", "not the URL of an upstream"},
-		"two upstreams":       {one("{hosts: [a.test], proxy: {to: ['http://127.0.0.1:1', 'http://127.0.0.1:2']}}"), ":4:35", "exactly one"},
 		"redirect 302":        {site("    redirect: 302\n"), ":6:15", "308, 301"},
 		"redirect true":       {site("    redirect: true\n"), ":6:15", "possible: false"},
 		"tls on":              {site("    tls: on\n"), ":6:10", `"on" is not possible`},
@@ -317,7 +322,7 @@ func TestFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := c.Sites[0]; s.Hosts[0] != "example.org" || s.Routes[0].Proxy.To != "http://127.0.0.1:3000" || s.Redirect != 308 || c.ACME.CAs[0].Directory != LetsEncrypt {
+	if s := c.Sites[0]; s.Hosts[0] != "example.org" || s.Routes[0].Proxy.Servers[0].To != "http://127.0.0.1:3000" || s.Redirect != 308 || c.ACME.CAs[0].Directory != LetsEncrypt {
 		t.Errorf("got %+v", c)
 	}
 	for name, c := range map[string]struct {

@@ -13,6 +13,7 @@ const (
 	kString kind = iota
 	kBool
 	kInt
+	kFloat    // 0.2
 	kDuration // 30s, 2m, 1h30m
 	kSize     // 64KiB, 10MiB
 	kRate     // 1KiB/s
@@ -37,6 +38,7 @@ type key struct {
 	some     []string // kObject: at least one of these has to be there
 	item     *key     // kList, kMap
 	forms    []key    // kOneOf: told apart by scalar, list and object
+	like     string   // where the document has the same keys already
 }
 
 func str(name, def, doc string) key { return key{name: name, kind: kString, def: def, doc: doc} }
@@ -111,7 +113,10 @@ func topKeys() []key {
 		must(num("version", "", "schema version: 1")),
 		obj("listen", "where the front door listens",
 			list("http", `[":80"]`, "addresses of the HTTP listeners: `host:port`, `:port`, or `fd:NAME` for socket activation", text()),
-			list("https", `[":443"]`, "addresses of the HTTPS listeners", text())),
+			list("https", `[":443"]`, "addresses of the HTTPS listeners", text()),
+			toggle("http3", "true", "HTTP/3 on the UDP ports of `https`"),
+			list("proxy_protocol", "[]", "addresses and CIDR prefixes of load balancers whose connections begin with a PROXY protocol header, and must", text()),
+			tcpKey()),
 		obj("acme", "how certificates are obtained",
 			str("email", "", "where the CA may write to"),
 			key{name: "agree_tos", kind: kBool, def: "false", doc: "agree to the CA's terms of service; required to obtain certificates"},
@@ -121,6 +126,7 @@ func topKeys() []key {
 			dnsKey("how DNS-01 records are written")),
 		obj("storage", "where the state is kept",
 			str("dir", "/var/lib/edge", "folder for accounts, keys and certificates, in certmagic's layout")),
+		poolsKey(),
 		list("sites", "", "what is served; needed unless there are `certificates`", siteKey()),
 		list("certificates", "", "lineages that the steward (`edge renew`) keeps issued in /etc/letsencrypt; one certificate each, of all its hosts", certificateKey()),
 		list("trusted_proxies", "[]", "CIDR prefixes of proxies whose X-Forwarded-* fields are believed", text()),
@@ -135,6 +141,8 @@ func topKeys() []key {
 			dur("idle", "75s", "between requests on one connection"),
 			num("streams", "250", "concurrent HTTP/2 streams of one connection"),
 			num("connections_per_address", "0", "connections of one client address; 0: unlimited"),
+			num("connections", "0", "connections of all clients; 0: unlimited"),
+			num("requests", "0", "requests in progress at once, beyond it 503; 0: unlimited"),
 			dur("drain", "30s", "for what is in flight when edge stops")),
 		obj("metrics", "Prometheus metrics and health",
 			str("listen", "", "address of `/metrics`, `/healthz` and `/readyz`; empty: none")),
@@ -155,7 +163,7 @@ func siteKey() key {
 		must(list("hosts", "", "names of the site: exact, `*.suffix` (one label), `*` (any), or an IP address", text())),
 		key{name: "default", kind: kBool, def: "false", doc: "answer handshakes without a server name, or with an unknown one, with this site's certificate"},
 		oneOf("tls", "", "certificates of the site; without it, one for each host is obtained from the CA",
-			of(key{kind: kString, doc: "plain HTTP only"}, "off"),
+			of(key{kind: kString, doc: "off: plain HTTP only; passthrough: TLS goes to the servers of `proxy` as it is"}, "off", "passthrough"),
 			obj("", "",
 				str("cert", "", "PEM file with a chain, leaf first: no certificate is obtained"),
 				str("key", "", "PEM file with the key of `cert`"),
@@ -183,8 +191,8 @@ func siteKey() key {
 
 // later are keys that this version of edge knows of, but cannot do yet.
 var later = map[string]string{
-	"static": "static files", "pools": "upstream pools", "compress": "compression",
-	"tracing": "tracing", "health": "health checks",
+	"static": "static files", "compress": "compression", "client_auth": "client certificates",
+	"tracing": "tracing", "discover": "discovery by DNS", "status_page": "a status page",
 }
 
 // Schema returns the JSON Schema (2020-12) of the configuration.
@@ -236,6 +244,8 @@ func jsonSchema(k *key) map[string]any {
 		s["type"] = "boolean"
 	case kInt:
 		s["type"], s["minimum"] = "integer", 0
+	case kFloat:
+		s["type"], s["minimum"] = "number", 0
 	case kDuration:
 		s["type"], s["pattern"] = "string", `^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$`
 	case kSize:
@@ -291,26 +301,30 @@ func Table() string {
 				def = "`" + def + "`"
 			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", path, typeName(k), def, k.doc)
-			switch k.kind {
-			case kObject:
-				walk(path+".", k.fields)
-			case kList:
-				if k.item.kind == kObject {
-					walk(path+"[].", k.item.fields)
-				}
-			case kOneOf:
-				for j := range k.forms {
-					f := &k.forms[j]
-					if f.kind == kList && f.item.kind == kObject {
-						walk(path+"[].", f.item.fields)
-					}
-					walk(path+".", f.fields)
-				}
-			}
+			below(walk, path, k)
 		}
 	}
 	walk("", topKeys())
 	return b.String()
+}
+
+// below shows the keys of a value, but for those that the table has already.
+func below(walk func(prefix string, fields []key), path string, k *key) {
+	if k.like != "" {
+		return
+	}
+	switch k.kind {
+	case kObject:
+		walk(path+".", k.fields)
+	case kList:
+		below(walk, path+"[]", k.item)
+	case kMap:
+		below(walk, path+".NAME", k.item)
+	case kOneOf:
+		for i := range k.forms {
+			below(walk, path, &k.forms[i])
+		}
+	}
 }
 
 func typeName(k *key) string {
@@ -320,7 +334,7 @@ func typeName(k *key) string {
 	switch k.kind {
 	case kBool:
 		return "true or false"
-	case kInt:
+	case kInt, kFloat:
 		return "number"
 	case kDuration:
 		return "duration"

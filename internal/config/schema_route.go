@@ -80,23 +80,12 @@ func conditionKeys() []key {
 // actionKeys are what can be done in the end.
 func actionKeys() []key {
 	return []key{
-		oneOf("proxy", "", "where requests go",
-			key{kind: kString, doc: "URL: `http://`, `https://` or `h2c://` and host:port"},
-			obj("", "", proxyKeys()...)),
+		proxyKey(),
 		oneOf("respond", "", "a fixed answer: a status, or",
 			key{kind: kInt}, obj("", "",
 				num("status", "200", "status"),
 				str("type", "text/plain; charset=utf-8", "Content-Type"),
 				str("body", "", "text"))),
-	}
-}
-
-func proxyKeys() []key {
-	return []key{
-		must(list("to", "", "URL of the upstream, one", text())),
-		of(str("host", "keep", "Host header: the client's, or the upstream's"), "keep", "upstream"),
-		dur("connect_timeout", "5s", "TLS included"),
-		dur("header_timeout", "60s", "from the end of a request to the header of its answer"),
 	}
 }
 
@@ -111,7 +100,10 @@ func routeKey() key {
 			named("query", "parameters, as `header`", oneOf("", "", "", text(), list("", "", "", text()), key{kind: kBool})),
 			some("client", "", "addresses and CIDR prefixes")),
 	}
-	fields = append(fields, conditionKeys()...)
+	for _, k := range conditionKeys() {
+		k.like = "sites[]"
+		fields = append(fields, k)
+	}
 	fields = append(fields, actionKeys()...)
 	route := obj("", "", append(fields,
 		obj("redirect", "send the client elsewhere",

@@ -2,9 +2,11 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -17,6 +19,7 @@ type loader struct {
 	cfg   Config
 	trust *trust         // nil: files are read whoever can write them
 	pos   map[string]Pos // of values, by path: "acme.email", "sites[2].hosts[0]"
+	uses  []*Pool        // of proxy: {pool: NAME}, to be filled in when all files are read
 }
 
 func (l *loader) fault(f *file, line, col int, msg, hint string) {
@@ -246,6 +249,10 @@ func (l *loader) validScalar(f *file, n *yaml.Node, k *key, path string) bool {
 				hint = "write it in decimal digits, without a leading zero, sign or underscore"
 			}
 			return bad(fmt.Sprintf("want a number, got %s", describe(n)), hint)
+		}
+	case kFloat:
+		if v, err := strconv.ParseFloat(n.Value, 64); err != nil || v < 0 || n.Tag != "!!float" && n.Tag != "!!int" || math.IsInf(v, 0) || math.IsNaN(v) {
+			return bad(fmt.Sprintf("want a number, got %s", describe(n)), "write it as 0.2")
 		}
 	case kDuration, kSize, kRate:
 		if msg, hint := unitFault(k.kind, n.Value); msg != "" {
