@@ -76,7 +76,7 @@ type HandshakeEvent struct {
 // or refused over a limit (Refused set, Delta 0).
 type ConnEvent struct {
 	Listener string
-	Proto    string // "http/1.1" or "h2"; "" until it is known
+	Proto    string // "http/1.1", "h2", "h3" or "tcp"; "" until it is known
 	Remote   netip.AddrPort
 	Delta    int
 	Refused  string // reason, empty where it was accepted

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -428,5 +430,35 @@ func TestResumptionHTTP3(t *testing.T) {
 	}
 	if q.ConnectionState().TLS.DidResume {
 		t.Error("a session was resumed under another name")
+	}
+}
+
+// A UDP port that somebody else has is an error that says what to do, and nothing changes.
+func TestUDPPortInUse(t *testing.T) {
+	l := mustListen(t)
+	address := l.Addr().String()
+	l.Close()
+	pc, err := net.ListenPacket("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	r := rigWith(t, hello)
+	set := r.set
+	set.HTTPS = []string{address}
+	err = r.Apply(set)
+	if err == nil || !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "http3: false") {
+		t.Fatal(err)
+	}
+	if c, err := net.Dial("tcp", address); err == nil {
+		c.Close()
+		t.Error("the TCP port was left bound")
+	}
+	if got, _ := answer3(r.h3().stream(true, fields3(h2get...))); got != "200" {
+		t.Errorf("the old listeners: %q", got)
+	}
+	set.HTTP3 = false
+	if err := r.Apply(set); err != nil {
+		t.Errorf("without HTTP/3: %v", err)
 	}
 }

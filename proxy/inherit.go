@@ -75,7 +75,7 @@ type Socket struct {
 }
 
 // Sockets lists every socket of the server, those included that it inherited and
-// does not use.
+// does not use; those of HTTP/3 are PacketSockets.
 func (s *Server) Sockets() []Socket {
 	s.applyMu.Lock()
 	defer s.applyMu.Unlock()
