@@ -389,6 +389,9 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("version: 1\nsites: [{hosts: ['*'], tls: {on_demand: {allow: ['**.a.b']}}, proxy: {to: [h2c://[::1]:1]}}]\nacme: {ca: [{directory: x, eab: {kid: a, hmac: b}}]}\n"))
 	f.Add([]byte("a: &a [*a]\n<<: *a\n"))
 	f.Add([]byte("limits: {idle: 1d2h, body_rate: 1B/s}\ntrusted_proxies: [::/0]\n"))
+	f.Add([]byte("version: 1\npools: {a: {to: [{url: 'http://a', weight: 2}], balance: hash, hash_by: cookie:x, retry: {budget: 0.5}, health: {type: grpc}}}\nsites: [{hosts: [a.b], tls: off, proxy: {pool: a}}]\n"))
+	f.Add([]byte("version: 1\nlisten: {tcp: [{address: ':1', sni: {'*.a.b': ['c:1']}}], proxy_protocol: [10.0.0.0/8]}\nsites: [{hosts: [a.b], tls: passthrough, proxy: 'c:1'}]\n"))
+	f.Add([]byte("version: 1\nsites: [{hosts: [a.b], tls: off, rate_limit: [{rate: 1/d}], routes: [{match: {path: [/a/**/b], header: {X: false}, client: '::1'}, headers: {response: {remove: 'X-*'}}, redirect: {to: '/x{path}'}}], respond: {status: 404}}]\n"))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		path := filepath.Join(dir, "edge.yaml")
