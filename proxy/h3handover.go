@@ -10,7 +10,8 @@ import (
 func peerName(address string) string { return "quic:" + address }
 
 // PacketSockets lists the UDP sockets of HTTP/3 for a successor, and for each a way
-// to this process, all of which have to be among what the successor inherits. From
+// to this process (an *os.File, which the caller closes once the successor has its
+// copy), all of which have to be among what the successor inherits. From
 // then on each process hands over datagrams that are for the other, whoever reads
 // them; once the successor has come up, Retire and Shutdown leave the sockets to it,
 // and end connections with what it passes on. Call it again for another successor,

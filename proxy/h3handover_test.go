@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,6 +28,9 @@ func (r *rig) successor(backend http.Handler) *rig {
 			r.t.Fatal(err)
 		}
 		f.Close()
+		if way, ok := s.Socket.(*os.File); ok {
+			way.Close()
+		}
 	}
 	next := rigWith(r.t, backend, overHTTP3, func(o *Options, s *Settings) {
 		o.Inherited = func() (Inherited, error) { return in, nil }
@@ -109,6 +113,47 @@ func TestQUICHandover(t *testing.T) {
 		if err := <-retired; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A successor that comes to nothing takes nothing with it: the server goes on with the
+// socket, also when it was about to end.
+func TestQUICHandoverFails(t *testing.T) {
+	inside, release := make(chan bool), make(chan bool)
+	r := rigWith(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/wait" {
+			inside <- true
+			<-release
+			w.Write(make([]byte, 256<<10))
+		}
+	}), limited(Limits{Drain: 20 * time.Second}))
+	get := fields3(h2get...)
+	pc := r.quic.listeners[r.https].pc
+	for range 2 {
+		next := r.successor(hello)
+		eventually(t, "the successor has said hello", func() bool { return pc.newer.Load().known() })
+		if err := next.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the successor has gone", func() bool { return pc.newer.Load() == nil })
+		if got, _ := answer3(r.h3().stream(true, get)); got != "200" {
+			t.Fatalf("after a successor that failed: %q", got)
+		}
+	}
+	s := r.h3().stream(true, fields3(h2with(":path", "/wait")...))
+	<-inside
+	next := r.successor(hello)
+	eventually(t, "the successor has said hello", func() bool { return pc.newer.Load().known() })
+	result := make(chan error, 1)
+	go func() { result <- r.Retire(context.Background()) }()
+	eventually(t, "the socket is given away", pc.given.Load)
+	next.Shutdown(t.Context())
+	close(release)
+	if got, body := answer3(s); got != "200" || len(body) != 256<<10 {
+		t.Errorf("%q, %d bytes", got, len(body))
+	}
+	if err := <-result; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -121,7 +121,8 @@ func (s *sharedConn) listen(p, onward *peer) {
 	for {
 		n, err := p.Read(buf)
 		if err != nil {
-			return // closed, or nobody is there any more
+			s.lost(p)
+			return
 		}
 		d, ok := parsePacket(buf[:n])
 		if !ok {
@@ -139,6 +140,18 @@ func (s *sharedConn) listen(p, onward *peer) {
 		case s.in <- d:
 			s.wake()
 		default: // lost, as datagrams are
+		}
+	}
+}
+
+// lost forgets a process that has gone. Where that was the newer one, this one has
+// the socket to itself again.
+func (s *sharedConn) lost(p *peer) {
+	s.older.CompareAndSwap(p, nil)
+	if s.newer.CompareAndSwap(p, nil) && s.given.Swap(false) {
+		select {
+		case s.back <- struct{}{}:
+		default:
 		}
 	}
 }

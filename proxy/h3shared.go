@@ -90,6 +90,7 @@ type sharedConn struct {
 	leaving      atomic.Bool   // the newer process is to have the socket, once it is there
 	given        atomic.Bool   // it has: nobody else reads
 	in           chan packet   // that others have read for this process
+	back         chan struct{} // the newer process has gone, and the socket is this one's again
 	start        chan struct{} // closed when what is read can be served
 	started      bool          // under the one reader
 	stopped      chan struct{} // closed when quic-go stops reading
@@ -98,7 +99,7 @@ type sharedConn struct {
 }
 
 func newSharedConn(u *net.UDPConn, own generation) *sharedConn {
-	return &sharedConn{UDPConn: u, batch: ipv4.NewPacketConn(u), own: own, in: make(chan packet, 256), start: make(chan struct{}), stopped: make(chan struct{})}
+	return &sharedConn{UDPConn: u, batch: ipv4.NewPacketConn(u), own: own, in: make(chan packet, 256), back: make(chan struct{}, 1), start: make(chan struct{}), stopped: make(chan struct{})}
 }
 
 // Close implements net.PacketConn.
@@ -143,6 +144,8 @@ func (s *sharedConn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 			case p := <-s.in:
 				fill(&ms[0], p)
 				return 1, nil
+			case <-s.back:
+				continue
 			case <-s.stopped:
 				return 0, os.ErrDeadlineExceeded
 			}
@@ -236,7 +239,7 @@ func route(p []byte, older, newer *peer) *peer {
 // prepare makes the way to a process that is to come, and returns its end. A way
 // that was made before, to one that never came, is given up.
 func (s *sharedConn) prepare() (*os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}

@@ -65,7 +65,7 @@ func isDatagram(l net.Listener) bool {
 	if c, err := u.SyscallConn(); err == nil {
 		c.Control(func(fd uintptr) { kind, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TYPE) })
 	}
-	return kind == unix.SOCK_DGRAM
+	return kind != unix.SOCK_STREAM
 }
 
 // Socket is one that a successor can go on with.
