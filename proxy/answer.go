@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"edge/proxy/compress"
 	"edge/proxy/policy"
 )
 
@@ -92,19 +93,31 @@ func (x *exchange) sendText(h http.Header, status int, typ, body string) {
 		h["Content-Type"] = textValue
 		h["X-Content-Type-Options"] = []string{"nosniff"}
 	}
+	how := x.encoding(status, int64(len(body)))
 	x.writeHead(status)
 	if body != "" && x.r.Method != http.MethodHead {
-		send := x.w.Write // which has room for a short text
-		if len(body) >= heldFrom {
-			send = x.write
-		}
-		n, err := send([]byte(body))
-		x.ev.BytesOut += int64(n)
-		if err != nil {
+		if err := x.sendBody([]byte(body), how); err != nil {
 			x.ev.Err = err
 		}
 	}
 	x.guardWrites()
+}
+
+func (x *exchange) sendBody(body []byte, how *compress.Encoding) error {
+	if how == nil && len(body) < heldFrom {
+		n, err := x.w.Write(body) // which has room for a short text
+		x.ev.BytesOut += int64(n)
+		return err
+	}
+	out := bodyWriter{x: x}
+	if how != nil {
+		out.zip = x.srv.encoders.Begin(how, plainWriter{x})
+		defer out.zip.Abandon()
+	}
+	if err := out.write(body); err != nil {
+		return err
+	}
+	return out.end()
 }
 
 // identify chooses the identifier of the request: a trusted proxy's, where it is

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"edge/proxy/compress"
 	"edge/proxy/policy"
 	"edge/proxy/upstream"
 )
@@ -212,6 +213,11 @@ func (x *exchange) relay(res *upstream.Response) {
 		h := x.w.Header()
 		h["Set-Cookie"] = append(h["Set-Cookie"], res.SetSticky)
 	}
+	length := res.ContentLength
+	if x.r.Method == http.MethodHead && len(x.w.Header()["Content-Length"]) == 0 {
+		length = -1 // as of the answer to a GET, which this one is about
+	}
+	how := x.encoding(res.Status, length)
 	x.ev.Status = res.Status
 	if x.r.Method == http.MethodHead || res.Status == http.StatusNoContent || res.Status == http.StatusNotModified || res.ContentLength == 0 {
 		x.writeHead(res.Status)
@@ -219,9 +225,9 @@ func (x *exchange) relay(res *upstream.Response) {
 	} else if streaming {
 		x.writeHead(res.Status)
 		x.flush()
-		x.copyBody(res, true)
+		x.copyBody(res, true, how)
 	} else {
-		x.copyBody(res, false)
+		x.copyBody(res, false, how)
 	}
 	if res.Trailer != nil {
 		h := x.w.Header()
@@ -269,17 +275,23 @@ func (x *exchange) answerHeader(res *upstream.Response) (streaming bool) {
 	return streaming
 }
 
-// copyBody copies the body with a pooled buffer. A body that ends before its
-// time is passed on as a visibly broken transfer.
-func (x *exchange) copyBody(res *upstream.Response, flush bool) {
+// copyBody copies the body with a pooled buffer, compressed where how says so. A
+// body that ends before its time is passed on as a visibly broken transfer.
+func (x *exchange) copyBody(res *upstream.Response, flush bool, how *compress.Encoding) {
 	buf := x.srv.buffers.Get().(*[copyBuffer]byte)
 	defer x.srv.buffers.Put(buf)
-	started := flush
+	out := bodyWriter{x: x, flush: flush}
+	if how != nil {
+		out.zip = x.srv.encoders.Begin(how, plainWriter{x})
+		defer out.zip.Abandon()
+	}
+	started, total := flush, int64(0)
 	for {
 		n, err := res.Body.Read(buf[:])
 		if !started && n == 0 && err != nil && err != io.EOF {
 			// Nothing has been sent yet: the client can still be told.
 			clear(x.w.Header())
+			x.ev.Encoding = ""
 			x.failUpstream(err)
 			return
 		}
@@ -287,22 +299,18 @@ func (x *exchange) copyBody(res *upstream.Response, flush bool) {
 			started = true
 			x.writeHead(res.Status)
 		}
-		if n > 0 {
-			if most := x.d.Rule.ResponseBytes; most > 0 && x.ev.BytesOut+int64(n) > most {
-				x.ev.Err, x.ev.Limited = errAnswerTooLong, "body"
-				panic(http.ErrAbortHandler)
-			}
-			m, werr := x.write(buf[:n])
-			x.ev.BytesOut += int64(m)
-			if werr == nil && flush {
-				werr = x.flush()
-			}
-			if werr != nil {
-				x.ev.Err = werr
-				panic(http.ErrAbortHandler)
-			}
+		if total += int64(n); x.d.Rule.ResponseBytes > 0 && total > x.d.Rule.ResponseBytes {
+			x.ev.Err, x.ev.Limited = errAnswerTooLong, "body"
+			panic(http.ErrAbortHandler)
+		}
+		werr := out.write(buf[:n])
+		if werr == nil && err == io.EOF {
+			werr = out.end()
 		}
 		switch {
+		case werr != nil:
+			x.ev.Err = werr
+			panic(http.ErrAbortHandler)
 		case err == io.EOF:
 			x.guardWrites()
 			return

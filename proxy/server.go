@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"edge"
+	"edge/proxy/compress"
 )
 
 // Server is the front door. Create it with New, give it its first Settings
@@ -52,6 +53,7 @@ type Server struct {
 	load atomic.Int64 // requests in progress that count for Limits.Requests
 	down sync.Map     // address of a server of a Forward -> time.Time until which it is tried last
 
+	encoders    compress.Encoders
 	exchanges   sync.Pool // *exchange
 	buffers     sync.Pool // *[copyBuffer]byte
 	heldBuffers sync.Pool // *[heldBytes]byte

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"edge/proxy/files"
 	"edge/proxy/policy"
 	"edge/proxy/pool"
 )
@@ -29,9 +30,12 @@ type Settings struct {
 	HTTP  []string // addresses: "host:port", ":port", "fd:NAME"
 	HTTPS []string
 
-	Table        *policy.Table
-	Pools        map[string]*pool.Pool // by the key that decisions name; what comes before a "#" in it is the name in events
-	Certificates CertSource            // nil: no name has a certificate
+	Table *policy.Table
+	Pools map[string]*pool.Pool // by the key that decisions name; what comes before a "#" in it is the name in events
+	// Folders are those of routes that serve files, by their Files. Whoever made
+	// them closes them, once the settings are no longer in force.
+	Folders      map[*policy.Files]*files.Folder
+	Certificates CertSource // nil: no name has a certificate
 	// ClientAuth asks for certificates of clients, by host as in MinVersion. Its
 	// sites share no session tickets with others.
 	ClientAuth map[string]*ClientAuth
