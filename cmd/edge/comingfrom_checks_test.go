@@ -234,6 +234,28 @@ func wireChecks() map[string]func(*visit) {
 				v.t.Errorf("without the header: got %q", b)
 			}
 		},
+		"Client certificates": func(v *visit) {
+			for name, certs := range map[string][]tls.Certificate{"none": nil, "ann": {v.ann}} {
+				tr := &http.Transport{DialTLS: func(_, _ string) (net.Conn, error) {
+					return tls.Dial("tcp", v.https, &tls.Config{ServerName: "example.org", InsecureSkipVerify: true, Certificates: certs})
+				}}
+				res, err := (&http.Client{Transport: tr}).Get(home)
+				if name == "none" {
+					if err == nil {
+						v.t.Errorf("without a certificate: got %s", res.Status)
+						res.Body.Close()
+					}
+					continue
+				}
+				if err != nil {
+					v.t.Fatal(err)
+				}
+				b, _ := io.ReadAll(res.Body)
+				res.Body.Close()
+				v.want(reply{res, string(b)}, 200, "X-Client-Dn: CN=ann\r\n")
+				tr.CloseIdleConnections()
+			}
+		},
 		"TLS passthrough": func(v *visit) {
 			r := v.ask("GET", "https://secure.example.org/")
 			if v.want(r, 200, "secure"); r.TLS.PeerCertificates[0].Subject.Organization[0] != "Acme Co" {

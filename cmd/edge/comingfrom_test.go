@@ -3,10 +3,18 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,7 +35,8 @@ type visit struct {
 	*rig
 	tcp      string // where :5432 listens
 	one, two *service
-	secure   string // a TLS server with a certificate of its own
+	secure   string          // a TLS server with a certificate of its own
+	ann      tls.Certificate // of a client, by clients.pem
 }
 
 // service is a backend that says who it is and what it was asked.
@@ -108,6 +117,9 @@ func newVisit(t *testing.T, block string) *visit {
 	t.Cleanup(own.Close)
 	v.secure = own.Listener.Addr().String()
 	v.write("sticky.secret", "0123456789abcdef0123456789abcdef")
+	var clients string
+	v.ann, clients = clientPair(t)
+	v.write("clients.pem", clients)
 	v.write("oops.html", "<h1>oops {status}</h1>")
 	block = strings.NewReplacer("127.0.0.1:8080", v.one.addr, "127.0.0.1:8081", v.two.addr, "127.0.0.1:8082", v.two.addr, "127.0.0.1:8443", v.secure,
 		"127.0.0.1:4180", v.two.addr, "10.0.0.5:5432", v.one.addr, "/run/app.sock", v.dir+"/app.sock", "/etc/edge/", v.dir+"/",
@@ -128,6 +140,29 @@ func newVisit(t *testing.T, block string) *visit {
 	cfg.Storage.Dir, cfg.Admin.Socket = filepath.Join(v.dir, "state"), filepath.Join(v.dir, "admin.sock")
 	v.launch(cfg, func() (*config.Config, error) { return cfg, nil }, slog.New(slog.NewTextHandler(v.log, nil)))
 	return v
+}
+
+// clientPair makes a certificate of a client, and the PEM of its CA.
+func clientPair(t *testing.T) (tls.Certificate, string) {
+	t.Helper()
+	key := func() *ecdsa.PrivateKey {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	caKey, annKey := key(), key()
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "People"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	ann := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "ann"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	caDER, err1 := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	annDER, err2 := x509.CreateCertificate(rand.Reader, ann, ca, annKey.Public(), caKey)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{annDER}, PrivateKey: annKey}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}))
 }
 
 // reply is an answer with its body read.

@@ -147,12 +147,17 @@ func (d *door) proxySettings(next, old *live) error {
 		fresh = append(fresh, pools[key])
 	}
 	next.fresh = fresh
+	auths, err := clientAuths(cfg)
+	if err != nil {
+		next.drop()
+		return err
+	}
 	l := cfg.Limits
 	next.parts = w.parts
 	next.proxy = proxy.Settings{
 		HTTP: cfg.Listen.HTTP, HTTPS: cfg.Listen.HTTPS,
 		Table: table, Pools: pools, Certificates: d.manager, MinVersion: minVersions(cfg),
-		HTTP3: cfg.Listen.HTTP3, ProxyProtocol: cfg.Listen.ProxyProtocol, TCP: tcpListeners(cfg), Passthrough: passthrough(cfg),
+		HTTP3: cfg.Listen.HTTP3, ProxyProtocol: cfg.Listen.ProxyProtocol, TCP: tcpListeners(cfg), Passthrough: passthrough(cfg), ClientAuth: auths,
 		Limits: proxy.Limits{
 			HeaderBytes: l.HeaderBytes, Headers: l.Headers, URIBytes: l.URIBytes,
 			Handshake: l.Handshake, HeaderRead: l.HeaderRead, BodyRate: l.BodyRate,

@@ -125,6 +125,30 @@ func passthrough(cfg *config.Config) map[string]*proxy.Forward {
 	return out
 }
 
+// clientAuths lists the sites that ask for certificates, by host.
+func clientAuths(cfg *config.Config) (map[string]*proxy.ClientAuth, error) {
+	out := map[string]*proxy.ClientAuth{}
+	for _, s := range cfg.Sites {
+		c := s.TLS.ClientAuth
+		if c == nil {
+			continue
+		}
+		a := &proxy.ClientAuth{Mode: c.Mode, Roots: x509.NewCertPool()}
+		a.Roots.AppendCertsFromPEM(c.Roots) // config has checked it
+		for _, der := range c.CRLs {
+			crl, err := x509.ParseRevocationList(der)
+			if err != nil {
+				return nil, fmt.Errorf("site %s: revocation list: %w", siteName(s), err)
+			}
+			a.CRLs = append(a.CRLs, crl)
+		}
+		for _, h := range s.Hosts {
+			out[h] = a
+		}
+	}
+	return out, nil
+}
+
 func tcpListeners(cfg *config.Config) (out []proxy.TCPListener) {
 	for _, t := range cfg.Listen.TCP {
 		l := proxy.TCPListener{Address: t.Address, To: forward(t.To)}

@@ -34,6 +34,9 @@ func (w *routing) sites(cfg *config.Config) ([]policy.Site, error) {
 		if s.TLS.MinVersion == "1.3" {
 			site.MinTLS = tls.VersionTLS13
 		}
+		if a := s.TLS.ClientAuth; a != nil {
+			site.ClientAuth, site.NeedCert = true, a.Mode == "require"
+		}
 		for i := range s.Routes {
 			r, err := w.route(site.Name, i, &s.Routes[i])
 			if err != nil {

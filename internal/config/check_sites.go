@@ -77,6 +77,7 @@ func (l *loader) checkTLS(path string, s *Site) {
 		}
 		return
 	}
+	l.checkClientAuth(path, s)
 	switch {
 	case t.Lineage != "":
 		l.checkLineage(path, s)

@@ -96,6 +96,14 @@ type TLS struct {
 	KeyType    string   // "": that of acme
 	Profile    string
 	MinVersion string // "1.2" (default) or "1.3"
+	ClientAuth *ClientAuth
+}
+
+// ClientAuth asks clients for certificates.
+type ClientAuth struct {
+	Mode  string   // "require", "verify_if_given" or "request"
+	Roots []byte   // PEM, of who issues clients' certificates
+	CRLs  [][]byte // DER
 }
 
 // Certificate is one entry of certificates: a lineage that the steward keeps issued.

@@ -333,6 +333,7 @@ func (l *loader) decodeTLS(v value, t *TLS) {
 	v.get("key_type").text(&t.KeyType)
 	v.get("profile").text(&t.Profile)
 	v.get("min_version").text(&t.MinVersion)
+	t.ClientAuth = l.decodeClientAuth(v.get("client_auth"))
 }
 
 func (l *loader) decodeCertificate(v value) {

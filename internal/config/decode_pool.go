@@ -2,7 +2,6 @@ package config
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"net/url"
@@ -242,17 +241,7 @@ func (l *loader) decodeUpstreamTLS(v value, p *Pool) {
 		return
 	}
 	v.get("server_name").text(&p.TLS.ServerName)
-	for _, i := range v.get("roots").items(0) {
-		file := beside(v.f.path, i.n.Value)
-		data, err := l.readFile(file)
-		switch {
-		case err != nil:
-			l.at(v.f, i.n, fmt.Sprintf("%s: %s: %v", i.path, file, err), "")
-		case !x509.NewCertPool().AppendCertsFromPEM(data):
-			l.at(v.f, i.n, fmt.Sprintf("%s: %s holds no certificate in PEM form", i.path, file), "")
-		}
-		p.TLS.Roots = append(append(p.TLS.Roots, data...), '\n')
-	}
+	p.TLS.Roots = l.readRoots(v.get("roots"))
 	l.readIdentity(v, &p.TLS)
 	for _, s := range p.Servers {
 		if !strings.HasPrefix(s.To, "https://") {

@@ -75,6 +75,7 @@ sites:
 
 func TestRouteMistakes(t *testing.T) {
 	dir := t.TempDir()
+	write(t, dir, "users", "bob:x\n", 0o600)
 	route := func(s string) string {
 		return "version: 1\nacme: {agree_tos: true}\nsites:\n  - hosts: [a.test]\n    routes:\n      - {" + s + "}\n"
 	}
@@ -119,7 +120,11 @@ func TestRouteMistakes(t *testing.T) {
 		pool("to: [http://127.0.0.1:1], tls: {server_name: x}"):                                        "reached without TLS",
 		pool("to: [https://127.0.0.1:1], tls: {roots: [nosuch]}"):                                      "no such file",
 		pool("to: []"): "no server",
-		pool("to: [http://127.0.0.1:1]") + "pools: {api: {to: [http://127.0.0.1:1]}}\n": "no route uses the pool api",
+		pool("to: [http://127.0.0.1:1]") + "pools: {api: {to: [http://127.0.0.1:1]}}\n":                                                                        "no route uses the pool api",
+		"version: 1\nacme: {agree_tos: true}\nsites:\n  - {hosts: [a.test], tls: {client_auth: {}}, proxy: 'http://10.0.0.9'}\n":                               "roots is missing",
+		"version: 1\nacme: {agree_tos: true}\nsites:\n  - {hosts: [a.test], tls: {client_auth: {roots: [nosuch]}}, proxy: 'http://10.0.0.9'}\n":                "no such file",
+		"version: 1\nacme: {agree_tos: true}\nsites:\n  - {hosts: [a.test], tls: {client_auth: {mode: request, crl: [users]}}, proxy: 'http://10.0.0.9'}\n":    "users: ",
+		"version: 1\nacme: {agree_tos: true}\nsites:\n  - {hosts: [a.test], redirect: false, tls: {client_auth: {mode: request}}, proxy: 'http://10.0.0.9'}\n": "plain HTTP would need no certificate",
 		route("static: /srv"): "does not have static files yet",
 		"version: 1\nsites:\n  - {hosts: [a.test], tls: passthrough, proxy: {to: ['10.0.0.9:443'], health: /x}}\n":              "as they are",
 		"version: 1\nsites:\n  - {hosts: [a.test], tls: passthrough, max_body: 1MiB, proxy: '10.0.0.9:443'}\n":                  "nothing of a request can be seen",

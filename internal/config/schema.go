@@ -178,6 +178,7 @@ func siteKey() key {
 				list("challenges", "", "instead of `acme.challenges`", of(text(), challengeNames...)),
 				of(str("key_type", "", "instead of `acme.key_type`"), keyTypes...),
 				str("profile", "", "instead of the profile of the CA"),
+				clientAuthKey(),
 				of(str("min_version", "1.2", "lowest TLS version; write it in quotes"), "1.2", "1.3"))),
 		oneOf("redirect", "308", "status of the redirect from HTTP to HTTPS; false: serve on both",
 			key{kind: kInt, enum: []string{"308", "301"}}, key{kind: kBool, enum: []string{"false"}}),
@@ -191,7 +192,7 @@ func siteKey() key {
 
 // later are keys that this version of edge knows of, but cannot do yet.
 var later = map[string]string{
-	"static": "static files", "compress": "compression", "client_auth": "client certificates",
+	"static": "static files", "compress": "compression",
 	"tracing": "tracing", "discover": "discovery by DNS", "status_page": "a status page",
 }
 
