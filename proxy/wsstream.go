@@ -12,10 +12,11 @@ import (
 	"net/textproto"
 	"time"
 
-	_ "edge/internal/h2connect" // has to be there before net/http is
-
+	"edge/internal/h2connect"
 	"edge/proxy/upstream"
 )
+
+var _ = h2connect.Restore() // net/http has been initialised: this package imports it
 
 // A WebSocket on HTTP/2 or HTTP/3 is a stream that begins with an extended CONNECT
 // (RFC 8441, RFC 9220). To policy and to the upstream it is what it is on HTTP/1.1,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -191,6 +192,13 @@ func TestWebSocketOnStreams(t *testing.T) {
 			}
 			eventually(t, "no tunnel is left", func() bool { return r.Tunnels() == 0 })
 		})
+	}
+}
+
+// What is set while the process starts is not left to programs that it starts.
+func TestNoSettingIsLeft(t *testing.T) {
+	if v := os.Getenv("GODEBUG"); strings.Contains(v, "http2xconnect") {
+		t.Errorf("GODEBUG=%s", v)
 	}
 }
 

@@ -19,15 +19,31 @@ const (
 	setting  = "http2xconnect"
 )
 
-var _ = enable()
+// before is the variable as it was; changed reports that it is not that any more.
+var before, changed = enable()
 
-func enable() bool {
-	have := os.Getenv(variable)
-	if strings.Contains(have, setting+"=") {
-		return false // somebody has decided
+func enable() (before string, changed bool) {
+	before = os.Getenv(variable)
+	if strings.Contains(before, setting+"=") {
+		return before, false // somebody has decided
 	}
-	if have != "" {
-		have += ","
+	with := setting + "=1"
+	if before != "" {
+		with = before + "," + with
 	}
-	return os.Setenv(variable, have+setting+"=1") == nil
+	return before, os.Setenv(variable, with) == nil
+}
+
+// Restore puts the environment back, so that programs that are started do not
+// inherit the setting. It is for a package variable of one that imports net/http,
+// which by then has read it.
+func Restore() bool {
+	switch {
+	case !changed:
+	case before == "":
+		os.Unsetenv(variable)
+	default:
+		os.Setenv(variable, before)
+	}
+	return changed
 }
