@@ -195,6 +195,27 @@ func guardChecks() map[string]func(*visit) {
 
 func answerChecks() map[string]func(*visit) {
 	return map[string]func(*visit){
+		"Static files": func(v *visit) {
+			v.want(v.ask("GET", home, "Accept-Encoding: identity"), 200, "start", "text/html", "Cache-Control: max-age=60")
+			v.want(v.ask("GET", home+"app.js", "Accept-Encoding: gzip"), 200, "squeezed", "Content-Encoding: gzip", "javascript")
+			v.want(v.ask("GET", home+"app.js", "Accept-Encoding: identity", "Range: bytes=1-2"), 206, "la")
+			v.want(v.ask("GET", home+".env"), 404, "!s3cret")
+			v.want(v.ask("GET", home+"nosuch"), 404)
+		},
+		"An application of one page": func(v *visit) {
+			v.want(v.ask("GET", home+"some/view"), 200, "start")
+			v.want(v.ask("GET", home+"app.js"), 200, "plain")
+			v.want(v.ask("GET", home+"api/x"), 200, "one HTTP")
+		},
+		"Compress answers": func(v *visit) {
+			for _, encoding := range []string{"zstd", "br", "gzip"} {
+				r := v.ask("GET", home+"large", "Accept-Encoding: "+encoding)
+				if v.want(r, 200, "Content-Encoding: "+encoding, "Vary: Accept-Encoding"); len(r.text) > 6000 {
+					v.t.Errorf("%s: %d bytes", encoding, len(r.text))
+				}
+			}
+			v.want(v.ask("GET", home+"large", "Accept-Encoding: identity"), 200, "large large", "!Content-Encoding")
+		},
 		"Error pages": func(v *visit) { v.want(v.ask("GET", home+"error"), 500, "<h1>oops 500</h1>", "!one HTTP") },
 		"Set and remove header fields": func(v *visit) {
 			v.want(v.ask("GET", home, "X-Client: me"), 200, "X-Client: 127.0.0.1", "!X-Client: me", "X-Served-By: edge", "!X-Powered-By")

@@ -53,6 +53,10 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(500)
 		}
 		return
+	case "/large":
+		w.Header().Set("Content-Type", "text/plain")
+		fmt.Fprint(w, strings.Repeat("large ", 10000))
+		return
 	case "/error":
 		w.WriteHeader(500)
 	case "/slow":
@@ -120,9 +124,15 @@ func newVisit(t *testing.T, block string) *visit {
 	var clients string
 	v.ann, clients = clientPair(t)
 	v.write("clients.pem", clients)
+	for name, text := range map[string]string{"index.html": "start", "app.js": "plain", "app.js.gz": "squeezed", ".env": "s3cret"} {
+		if err := os.MkdirAll(v.dir+"/www", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		v.write("www/"+name, text)
+	}
 	v.write("oops.html", "<h1>oops {status}</h1>")
 	block = strings.NewReplacer("127.0.0.1:8080", v.one.addr, "127.0.0.1:8081", v.two.addr, "127.0.0.1:8082", v.two.addr, "127.0.0.1:8443", v.secure,
-		"127.0.0.1:4180", v.two.addr, "10.0.0.5:5432", v.one.addr, "/run/app.sock", v.dir+"/app.sock", "/etc/edge/", v.dir+"/",
+		"127.0.0.1:4180", v.two.addr, "10.0.0.5:5432", v.one.addr, "/run/app.sock", v.dir+"/app.sock", "/etc/edge/", v.dir+"/", "/srv/www", v.dir+"/www",
 		"/var/log/edge/", v.dir+"/", ":5432", v.tcp, "header_timeout: 30s", "header_timeout: 200ms", "interval: 5s", "interval: 50ms",
 		"proxy_protocol: [10.0.0.0/8]", "proxy_protocol: [127.0.0.1]").Replace(block)
 	path := v.write("edge.yaml", "version: 1\nacme: {email: ops@example.org, agree_tos: true}\n"+block)

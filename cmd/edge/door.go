@@ -156,7 +156,7 @@ func (d *door) proxySettings(next, old *live) error {
 	next.parts = w.parts
 	next.proxy = proxy.Settings{
 		HTTP: cfg.Listen.HTTP, HTTPS: cfg.Listen.HTTPS,
-		Table: table, Pools: pools, Certificates: d.manager, MinVersion: minVersions(cfg),
+		Table: table, Pools: pools, Folders: w.parts.opened(), Certificates: d.manager, MinVersion: minVersions(cfg),
 		HTTP3: cfg.Listen.HTTP3, ProxyProtocol: cfg.Listen.ProxyProtocol, TCP: tcpListeners(cfg), Passthrough: passthrough(cfg), ClientAuth: auths,
 		Limits: proxy.Limits{
 			HeaderBytes: l.HeaderBytes, Headers: l.Headers, URIBytes: l.URIBytes,

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"edge/internal/config"
+	"edge/proxy/files"
 	"edge/proxy/policy"
 )
 
@@ -15,6 +16,13 @@ import (
 type parts struct {
 	limiters map[string]*policy.Limiter
 	auths    map[string]*policy.BasicAuth
+	folders  map[string]folder
+}
+
+// folder is a folder that is served, with what policy calls it.
+type folder struct {
+	of   *policy.Files
+	open *files.Folder
 }
 
 // routing maps the sites onto policy. old are the parts in force.
@@ -24,7 +32,7 @@ type routing struct {
 }
 
 func newRouting(old parts) *routing {
-	return &routing{old: old, parts: parts{map[string]*policy.Limiter{}, map[string]*policy.BasicAuth{}}, pools: map[string]config.Pool{}}
+	return &routing{old: old, parts: parts{map[string]*policy.Limiter{}, map[string]*policy.BasicAuth{}, map[string]folder{}}, pools: map[string]config.Pool{}}
 }
 
 func (w *routing) sites(cfg *config.Config) ([]policy.Site, error) {
@@ -99,6 +107,9 @@ func (w *routing) route(site string, i int, c *config.Route) (policy.Route, erro
 	for _, re := range c.Rewrite.Replace {
 		r.Rewrite.Replace = append(r.Rewrite.Replace, policy.Replace{From: re.From, To: re.To})
 	}
+	if z := c.Compress; z != nil {
+		r.Compress = &policy.Compress{Encodings: z.Encodings, Types: z.Types, MinBytes: z.Min, Level: z.Level}
+	}
 	for _, p := range c.ErrorPages {
 		r.Errors = append(r.Errors, policy.ErrorPage{From: p.From, To: p.To, Type: p.Type, Body: p.Body})
 	}
@@ -135,6 +146,12 @@ func (w *routing) route(site string, i int, c *config.Route) (policy.Route, erro
 
 func (w *routing) action(c *config.Route) (a policy.Action, err error) {
 	switch {
+	case c.Static != nil:
+		f, err := w.folder(c.Static)
+		if err != nil {
+			return a, err
+		}
+		a.Files = f.of
 	case c.Redirect != nil:
 		a.Redirect = &policy.RedirectTo{Status: c.Redirect.Status, Location: c.Redirect.To}
 	case c.Respond != nil:
@@ -153,6 +170,33 @@ func (w *routing) action(c *config.Route) (a policy.Action, err error) {
 		}
 	}
 	return a, nil
+}
+
+// folder opens a folder, anew at each reload: its name may lead elsewhere now, as
+// where a release is a link. The one before is closed by the runtime once no
+// request is in it.
+func (w *routing) folder(s *config.Static) (folder, error) {
+	of := policy.Files{Root: s.Root, Index: s.Index, Fallback: s.Fallback, Precompressed: s.Precompressed, Hidden: s.Hidden, CacheControl: s.CacheControl}
+	key := fmt.Sprintf("%#v", of)
+	f, ok := w.parts.folders[key]
+	if !ok {
+		open, err := files.Open(of)
+		if err != nil {
+			return f, err
+		}
+		f = folder{&of, open}
+	}
+	w.parts.folders[key] = f
+	return f, nil
+}
+
+// opened lists the folders as the server takes them.
+func (p parts) opened() map[*policy.Files]*files.Folder {
+	out := map[*policy.Files]*files.Folder{}
+	for _, f := range p.folders {
+		out[f.of] = f.open
+	}
+	return out
 }
 
 func (w *routing) limiter(key string, l config.RateLimit) *policy.Limiter {
@@ -224,6 +268,11 @@ func backendText(s config.Site) string {
 	for _, p := range proxied(s) {
 		for _, b := range p.Servers {
 			to = append(to, b.To)
+		}
+	}
+	for _, r := range s.Routes {
+		if r.Static != nil {
+			to = append(to, r.Static.Root)
 		}
 	}
 	if len(to) == 0 {

@@ -26,6 +26,7 @@ type Route struct {
 	Security    *Security
 	MaxBody     int64 // bytes; 0: unlimited
 	MaxResponse int64
+	Compress    *Compress // nil: not
 	ErrorPages  []ErrorPage
 	Intercept   bool
 
@@ -33,6 +34,7 @@ type Route struct {
 	Proxy    *Pool
 	Redirect *RedirectTo
 	Respond  *Respond
+	Static   *Static
 
 	Pos Pos
 }
@@ -126,6 +128,23 @@ type ErrorPage struct {
 type RedirectTo struct {
 	To     string
 	Status int
+}
+
+// Compress says what is compressed.
+type Compress struct {
+	Encodings, Types []string
+	Min              int64
+	Level            int // 0: a balanced one
+}
+
+// Static serves a folder.
+type Static struct {
+	Root          string // absolute
+	Index         []string
+	Fallback      string // path below Root; "": 404
+	Precompressed []string
+	Hidden        bool
+	CacheControl  string
 }
 
 // Respond is a fixed answer.

@@ -20,7 +20,7 @@ func (l *loader) decodeRoutes(v value, s *Site) {
 	for _, r := range v.get("routes").items(0) {
 		s.Routes = append(s.Routes, l.decodeRoute(r, v))
 	}
-	actions := setOf(v, "proxy", "respond")
+	actions := setOf(v, "proxy", "static", "respond")
 	switch {
 	case len(actions) > 1:
 		l.at(v.f, v.get(actions[1]).n, fmt.Sprintf("%s: %s beside %s", v.path, actions[1], actions[0]), "keep one, or write routes")
@@ -67,6 +67,7 @@ func (l *loader) decodeRoute(v, site value) Route {
 	r.Request, r.Response = l.decodeEdits(headers.get("request")), l.decodeEdits(headers.get("response"))
 	r.Security = decodeSecurity(pick("security_headers"))
 	r.MaxBody, r.MaxResponse = bytesOf(pick("max_body")), bytesOf(pick("max_response"))
+	r.Compress = l.decodeCompress(pick("compress"))
 	r.ErrorPages = l.decodeErrorPages(pick("error_pages"))
 	pick("intercept_errors").flag(&r.Intercept)
 	r.Maintenance = l.decodeMaintenance(pick("maintenance"))
@@ -75,19 +76,21 @@ func (l *loader) decodeRoute(v, site value) Route {
 }
 
 func (l *loader) decodeAction(v, site value, r *Route) {
-	names := []string{"proxy", "respond"}
+	names := []string{"proxy", "static", "respond"}
 	if site.n != nil {
 		names = append(names, "redirect")
 	}
 	switch set := setOf(v, names...); {
 	case len(set) == 0:
-		l.at(v.f, v.n, v.path+" does nothing", "add one of proxy, redirect, respond")
+		l.at(v.f, v.n, v.path+" does nothing", "add one of proxy, static, redirect, respond")
 		return
 	case len(set) > 1:
 		l.at(v.f, v.get(set[1]).n, fmt.Sprintf("%s: %s beside %s", v.path, set[1], set[0]), "a route does one thing")
 		return
 	case set[0] == "proxy":
 		r.Proxy = l.decodeProxy(v.get("proxy"))
+	case set[0] == "static":
+		r.Static = l.decodeStatic(v.get("static"))
 	case set[0] == "respond":
 		r.Respond = l.decodeRespond(v.get("respond"))
 	default:

@@ -144,7 +144,7 @@ func TestMistakes(t *testing.T) {
 		"no sites":            {"version: 1\n", "", "no site is configured"},
 		"unknown key":         {top("storrage: {dir: /x}"), ":6:1", "did you mean storage?"},
 		"unknown in site":     {site("    prox: x\n"), ":6:5", "did you mean proxy?"},
-		"later key":           {site("    static: /srv\n"), ":6:5", "does not have static files yet"},
+		"later key":           {site("    tracing: x\n"), ":6:5", "does not have tracing yet"},
 		"later section":       {top("tracing: {}"), ":6:1", "does not have tracing yet"},
 		"twice":               {top("version: 1"), ":6:1", "written twice, first in line 1"},
 		"anchor":              {top("storage: &a {dir: /x}"), ":6:10", "anchors and aliases"},

@@ -186,13 +186,12 @@ func siteKey() key {
 		deliverKey("where the certificate of each host goes, once the door has it; `edge deliver apply` brings it there"),
 	}
 	site := obj("", "", append(append(fields, conditionKeys()...), actionKeys()...)...)
-	site.some = []string{"proxy", "respond", "routes"}
+	site.some = []string{"proxy", "static", "respond", "routes"}
 	return site
 }
 
 // later are keys that this version of edge knows of, but cannot do yet.
 var later = map[string]string{
-	"static": "static files", "compress": "compression",
 	"tracing": "tracing", "discover": "discovery by DNS", "status_page": "a status page",
 }
 

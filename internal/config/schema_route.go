@@ -65,6 +65,7 @@ func conditionKeys() []key {
 				oneOf("frame", "DENY", "X-Frame-Options", of(text(), "DENY", "SAMEORIGIN"), of(key{kind: kBool}, "false")),
 				oneOf("referrer", "strict-origin-when-cross-origin", "Referrer-Policy", text(), of(key{kind: kBool}, "false")),
 				str("content_security_policy", "", "Content-Security-Policy"))),
+		compressKey(),
 		size("max_body", "", "longest request body (413)"),
 		size("max_response", "", "longest answer of the backend (502)"),
 		named("error_pages", "file by status: `404`, `5xx`; {status} and {request_id} are replaced", text()),
@@ -81,6 +82,7 @@ func conditionKeys() []key {
 func actionKeys() []key {
 	return []key{
 		proxyKey(),
+		staticKey(),
 		oneOf("respond", "", "a fixed answer: a status, or",
 			key{kind: kInt}, obj("", "",
 				num("status", "200", "status"),
@@ -109,6 +111,6 @@ func routeKey() key {
 		obj("redirect", "send the client elsewhere",
 			must(str("to", "", "URL, with {path} and {query} of the request")),
 			num("status", "308", "301, 302, 303, 307 or 308")))...)
-	route.some = []string{"proxy", "respond", "redirect"}
+	route.some = []string{"proxy", "static", "respond", "redirect"}
 	return route
 }
