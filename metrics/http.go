@@ -16,6 +16,10 @@ type httpMetrics struct {
 	in, out   *prometheus.CounterVec
 	upstream  *prometheus.CounterVec
 	upstreamT *prometheus.HistogramVec
+	routes    *prometheus.CounterVec
+	limited   *prometheus.CounterVec
+	encoded   *prometheus.CounterVec
+	queued    *prometheus.HistogramVec
 
 	mu       sync.RWMutex
 	children map[requestKey]*requestChild
@@ -23,14 +27,15 @@ type httpMetrics struct {
 
 // requestKey is what the labels of one request are made from.
 type requestKey struct {
-	site, method, proto, upstream string
-	status, upstreamStatus        uint16
-	proxied                       bool
+	site, route, method, proto, upstream string
+	status, upstreamStatus               uint16
+	proxied                              bool
 }
 
 // requestChild has the series of a key, looked up once.
 type requestChild struct {
 	requests, in, out prometheus.Counter
+	route             prometheus.Counter // nil without one
 	duration          prometheus.Observer
 	upstream          prometheus.Counter
 	upstreamT         prometheus.Observer
@@ -46,15 +51,20 @@ func newHTTPMetrics(r register) *httpMetrics {
 		out:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_http_response_body_bytes_total", Help: "Bytes of response bodies."}, []string{"site"}),
 		upstream:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_upstream_requests_total", Help: "Requests passed on, by site, upstream and its status code (0: no answer)."}, []string{"site", "upstream", "code"}),
 		upstreamT: prometheus.NewHistogramVec(histogram("edge_upstream_request_duration_seconds", "Until the header of the upstream's answer.", durations), []string{"site", "upstream"}),
+		routes:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_http_route_requests_total", Help: "Requests by site, route and status code, of sites that have routes with a name or a path."}, []string{"site", "route", "code"}),
+		limited:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_http_limited_total", Help: "Requests that a limit refused, by site and limit."}, []string{"site", "limit"}),
+		encoded:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "edge_http_compressed_total", Help: "Answers that edge compressed, by site and encoding."}, []string{"site", "encoding"}),
+		queued:    prometheus.NewHistogramVec(histogram("edge_upstream_queue_duration_seconds", "Time that requests waited for a server with room, of those that did.", durations), []string{"pool"}),
 		children:  map[requestKey]*requestChild{},
 	}
+	r.MustRegister(m.routes, m.limited, m.encoded, m.queued)
 	r.MustRegister(m.requests, m.duration, m.in, m.out, m.upstream, m.upstreamT)
 	return m
 }
 
 // Request implements proxy.Observer.
 func (m *Metrics) Request(e *edge.RequestEvent) {
-	c := m.http.child(requestKey{e.Site, method(e.Method), protocol(e.Proto), e.Upstream, clampStatus(e.Status), clampStatus(e.UpstreamStatus), e.Decision == "proxy"})
+	c := m.http.child(requestKey{e.Site, e.Route, method(e.Method), protocol(e.Proto), e.Upstream, clampStatus(e.Status), clampStatus(e.UpstreamStatus), e.Decision == "proxy"})
 	c.requests.Inc()
 	c.duration.Observe(e.Duration.Seconds())
 	if e.BytesIn > 0 {
@@ -62,6 +72,18 @@ func (m *Metrics) Request(e *edge.RequestEvent) {
 	}
 	if e.BytesOut > 0 {
 		c.out.Add(float64(e.BytesOut))
+	}
+	if c.route != nil {
+		c.route.Inc()
+	}
+	if e.Limited != "" {
+		m.http.limited.WithLabelValues(e.Site, e.Limited).Inc()
+	}
+	if e.Encoding != "" {
+		m.http.encoded.WithLabelValues(e.Site, e.Encoding).Inc()
+	}
+	if e.QueueTime > 0 {
+		m.http.queued.WithLabelValues(e.Pool).Observe(e.QueueTime.Seconds())
 	}
 	if c.upstream != nil {
 		c.upstream.Inc()
@@ -86,6 +108,9 @@ func (h *httpMetrics) child(k requestKey) *requestChild {
 		requests: h.requests.WithLabelValues(k.site, k.method, code(k.status), k.proto),
 		in:       h.in.WithLabelValues(k.site), out: h.out.WithLabelValues(k.site),
 		duration: h.duration.WithLabelValues(k.site, k.proto),
+	}
+	if k.route != "" {
+		c.route = h.routes.WithLabelValues(k.site, k.route, code(k.status))
 	}
 	if k.proxied {
 		up := k.upstream

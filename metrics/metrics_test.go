@@ -187,3 +187,21 @@ func BenchmarkRequest(b *testing.B) {
 		m.Request(e)
 	}
 }
+
+func TestRoutesLimitsAndQueues(t *testing.T) {
+	m := New(Options{Upstreams: func() []edge.UpstreamStatus {
+		return []edge.UpstreamStatus{{Address: "a:1", Pool: "p", Queued: 3, Ejections: 2, Retries: 7}}
+	}})
+	m.Request(&edge.RequestEvent{Site: "s", Route: "api", Method: "GET", Proto: "HTTP/3.0", Status: 429, Limited: "rate"})
+	m.Request(&edge.RequestEvent{Site: "s", Method: "GET", Proto: "HTTP/3.0", Status: 200, Encoding: "br", Pool: "p", QueueTime: time.Millisecond})
+	_, _, text := scrape(t, m, "/metrics", "")
+	for _, want := range []string{
+		`edge_http_route_requests_total{code="429",route="api",site="s"} 1`, `edge_http_limited_total{limit="rate",site="s"} 1`,
+		`edge_http_compressed_total{encoding="br",site="s"} 1`, `edge_upstream_queue_duration_seconds_count{pool="p"} 1`,
+		`edge_upstream_ejections_total{upstream="a:1"} 2`, `edge_upstream_retries_total{upstream="a:1"} 7`, `edge_upstream_queue{pool="p"} 3`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}

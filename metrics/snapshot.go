@@ -28,11 +28,14 @@ var (
 	descInUse    = desc("edge_upstream_connections", "Connections to the upstream by state.", "upstream", "state")
 	descInFlight = desc("edge_http_requests_in_flight", "Requests in progress, upgraded connections included, by configured site (_other: none).", "site")
 	descPanics   = desc("edge_http_panics_total", "Requests that ended in a panic of edge; the log has its stack.")
+	descEjected  = desc("edge_upstream_ejections_total", "Times that the server was taken out of its pool after failures of requests.", "upstream")
+	descRetries  = desc("edge_upstream_retries_total", "Requests that came to the server after another one had failed.", "upstream")
+	descQueue    = desc("edge_upstream_queue", "Requests that wait for a server with room, by pool.", "pool")
 	descFailed   = desc("edge_upstream_failures_total", "Requests that the upstream did not answer.", "upstream")
 )
 
 // snapshotDescs lists them for Describe and for the documentation.
-var snapshotDescs = []*prometheus.Desc{descNotAfter, descNotBef, descRenew, descInfo, descFailures, descNext, descStates, descEarliest, descBackoff, descPending, descHealthy, descInUse, descFailed, descInFlight, descPanics}
+var snapshotDescs = []*prometheus.Desc{descNotAfter, descNotBef, descRenew, descInfo, descFailures, descNext, descStates, descEarliest, descBackoff, descPending, descHealthy, descInUse, descFailed, descEjected, descRetries, descQueue, descInFlight, descPanics}
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
@@ -132,10 +135,15 @@ func one(ch chan<- prometheus.Metric, c *edge.CertificateStatus) {
 // of them, and as busy as the busiest.
 func upstreams(ch chan<- prometheus.Metric, all []edge.UpstreamStatus) {
 	byAddress := map[string]edge.UpstreamStatus{}
+	queues := map[string]int{}
 	for _, u := range all {
+		if u.Pool != "" {
+			queues[u.Pool] = max(queues[u.Pool], u.Queued)
+		}
 		if v, ok := byAddress[u.Address]; ok {
 			u.Healthy = u.Healthy && v.Healthy
 			u.InUse, u.Idle, u.Failures = max(u.InUse, v.InUse), max(u.Idle, v.Idle), max(u.Failures, v.Failures)
+			u.Ejections, u.Retries = max(u.Ejections, v.Ejections), max(u.Retries, v.Retries)
 		}
 		byAddress[u.Address] = u
 	}
@@ -148,6 +156,11 @@ func upstreams(ch chan<- prometheus.Metric, all []edge.UpstreamStatus) {
 		gauge(ch, descInUse, float64(u.InUse), address, "in_use")
 		gauge(ch, descInUse, float64(u.Idle), address, "idle")
 		ch <- prometheus.MustNewConstMetric(descFailed, prometheus.CounterValue, float64(u.Failures), address)
+		ch <- prometheus.MustNewConstMetric(descEjected, prometheus.CounterValue, float64(u.Ejections), address)
+		ch <- prometheus.MustNewConstMetric(descRetries, prometheus.CounterValue, float64(u.Retries), address)
+	}
+	for pool, n := range queues {
+		gauge(ch, descQueue, float64(n), pool)
 	}
 }
 

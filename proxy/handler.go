@@ -8,6 +8,7 @@ import (
 
 	"edge"
 	"edge/proxy/policy"
+	"edge/proxy/trace"
 	"edge/proxy/upstream"
 )
 
@@ -107,6 +108,11 @@ func (x *exchange) begin() {
 		SNI: c.sni, ALPN: c.alpn, Resumed: c.resumed,
 	}
 	x.req.ID, x.req.Now = x.ev.RequestID, x.ev.Start.UnixNano()
+	if v := r.Header["Traceparent"]; len(v) == 1 {
+		if t, ok := trace.Parse(v[0]); ok {
+			x.ev.TraceID, x.ev.ParentID, x.ev.Sampled = t.TraceID, t.ParentID, t.Sampled
+		}
+	}
 	if v := r.Header["User-Agent"]; len(v) > 0 {
 		x.ev.UserAgent = v[0]
 	}

@@ -238,3 +238,21 @@ func BenchmarkJSON(b *testing.B) {
 		buf = appendJSON(buf[:0], e)
 	}
 }
+
+// A name that a stranger chose can neither end the line nor begin another word.
+func TestCommonAndUser(t *testing.T) {
+	e := &edge.RequestEvent{Start: time.Unix(0, 0).UTC(), Method: "GET", Path: "/a", Proto: "HTTP/2.0", Status: 200, BytesOut: 5, User: "ann x\" [\n"}
+	if got, want := string(appendCommon(nil, e)), `- - ann_x\"_[\x0a [01/Jan/1970:00:00:00 +0000] "GET /a HTTP/2.0" 200 5`+"\n"; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	e = &edge.RequestEvent{Route: "api", Limited: "rate", User: "ann", Encoding: "br", TraceID: "4bf9", Pool: "p", Upstream: "a:1", QueueTime: time.Second}
+	var got map[string]any
+	if err := json.Unmarshal(appendJSON(nil, e), &got); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]any{"route": "api", "limited": "rate", "user": "ann", "encoding": "br", "trace_id": "4bf9", "pool": "p", "queue_duration": 1.0} {
+		if got[name] != want {
+			t.Errorf("%s: %v", name, got[name])
+		}
+	}
+}

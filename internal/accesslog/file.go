@@ -21,6 +21,7 @@ type Log struct {
 // and wait only where the disk cannot keep up at all.
 type file struct {
 	path   string
+	name   string // of the format
 	format func([]byte, *edge.RequestEvent) []byte
 	lines  chan *[]byte
 	reopen chan chan error
@@ -49,7 +50,7 @@ func (l *Log) Prepare(path, format string) (*Next, error) {
 	if path == "" {
 		return n, nil
 	}
-	if n.old != nil && n.old.path == path && n.old.formatName() == format {
+	if n.old != nil && n.old.path == path && n.old.name == format {
 		n.f = n.old
 		return n, nil
 	}
@@ -57,19 +58,20 @@ func (l *Log) Prepare(path, format string) (*Next, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.f = &file{path: path, format: appendJSON, lines: make(chan *[]byte, queue), reopen: make(chan chan error), done: make(chan struct{})}
-	if format == "combined" {
-		n.f.format = appendCombined
-	}
+	n.f = &file{path: path, name: format, format: formatOf(format), lines: make(chan *[]byte, queue), reopen: make(chan chan error), done: make(chan struct{})}
 	go n.f.write(out)
 	return n, nil
 }
 
-func (f *file) formatName() string {
-	if e := f.format(nil, &edge.RequestEvent{}); len(e) > 0 && e[0] == '{' {
-		return "json"
+// formatOf returns the format of a name: "json", "combined" or "common".
+func formatOf(name string) func([]byte, *edge.RequestEvent) []byte {
+	switch name {
+	case "combined":
+		return appendCombined
+	case "common":
+		return appendCommon
 	}
-	return "combined"
+	return appendJSON
 }
 
 // Abort gives up what Prepare opened.
@@ -188,7 +190,7 @@ func (f *file) write(out *os.File) {
 
 func (f *file) put(w *bufio.Writer, b *[]byte) {
 	if n := f.dropped.Swap(0); n > 0 {
-		fmt.Fprintf(w, "%s\n", droppedNote(f.formatName(), n))
+		fmt.Fprintf(w, "%s\n", droppedNote(f.name, n))
 	}
 	_, _ = w.Write(*b)
 	if cap(*b) <= 16<<10 {

@@ -35,7 +35,13 @@ func appendJSON(b []byte, e *edge.RequestEvent) []byte {
 	b = seconds(b, "duration", e.Duration)
 	b = seconds(b, "ttfb", e.TTFB)
 	b = member(b, "site", e.Site)
+	b = optional(b, "route", e.Route)
 	b = member(b, "decision", e.Decision)
+	b = optional(b, "limited", e.Limited)
+	b = optional(b, "user", e.User)
+	b = optional(b, "encoding", e.Encoding)
+	b = optional(b, "trace_id", e.TraceID)
+	b = optional(b, "parent_id", e.ParentID)
 	if e.TLSVersion != 0 {
 		b = member(b, "tls_version", tls.VersionName(e.TLSVersion))
 		b = member(b, "tls_cipher", tls.CipherSuiteName(e.TLSCipher))
@@ -45,6 +51,10 @@ func appendJSON(b []byte, e *edge.RequestEvent) []byte {
 		b = strconv.AppendBool(b, e.Resumed)
 	}
 	if e.Attempts > 0 || e.Upstream != "" {
+		b = optional(b, "pool", e.Pool)
+		if e.QueueTime > 0 {
+			b = seconds(b, "queue_duration", e.QueueTime)
+		}
 		b = member(b, "upstream", e.Upstream)
 		b = number(b, "upstream_status", int64(e.UpstreamStatus))
 		b = seconds(b, "upstream_duration", e.UpstreamDuration)
@@ -70,6 +80,14 @@ func member(b []byte, name, v string) []byte {
 	return append(b, '"')
 }
 
+// optional is member for what most requests lack.
+func optional(b []byte, name, v string) []byte {
+	if v == "" {
+		return b
+	}
+	return member(b, name, v)
+}
+
 func number(b []byte, name string, v int64) []byte {
 	b = append(b, ',', '"')
 	b = append(b, name...)
@@ -86,14 +104,28 @@ func seconds(b []byte, name string, d time.Duration) []byte {
 
 // appendCombined writes the line that nginx and Apache call combined:
 //
-//	client - - [time] "method target proto" status bytes "referer" "user agent"
+//	client - user [time] "method target proto" status bytes "referer" "user agent"
 func appendCombined(b []byte, e *edge.RequestEvent) []byte {
+	b = appendCommon(b, e)
+	b = append(b[:len(b)-1], ` "`...) // in the place of the line feed
+	b = appendEscaped(b, dash(hideReferer(e.Referer)), false)
+	b = append(b, `" "`...)
+	b = appendEscaped(b, dash(e.UserAgent), false)
+	return append(b, "\"\n"...)
+}
+
+// appendCommon writes the line of NCSA's httpd, which many programs read:
+//
+//	client - user [time] "method target proto" status bytes
+func appendCommon(b []byte, e *edge.RequestEvent) []byte {
 	client := e.Client
 	if !client.IsValid() {
 		client = e.Remote.Addr()
 	}
 	b = append(b, dash(addr(client))...)
-	b = append(b, " - - ["...)
+	b = append(b, " - "...)
+	b = appendWord(b, e.User)
+	b = append(b, " ["...)
 	b = e.Start.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
 	b = append(b, `] "`...)
 	b = appendEscaped(b, e.Method, false)
@@ -109,11 +141,19 @@ func appendCombined(b []byte, e *edge.RequestEvent) []byte {
 	b = strconv.AppendInt(b, int64(e.Status), 10)
 	b = append(b, ' ')
 	b = strconv.AppendInt(b, e.BytesOut, 10)
-	b = append(b, ` "`...)
-	b = appendEscaped(b, dash(hideReferer(e.Referer)), false)
-	b = append(b, `" "`...)
-	b = appendEscaped(b, dash(e.UserAgent), false)
-	return append(b, "\"\n"...)
+	return append(b, '\n')
+}
+
+// appendWord writes what stands without quotes: a space would begin the next word.
+func appendWord(b []byte, s string) []byte {
+	from := len(b)
+	b = appendEscaped(b, dash(s), false)
+	for i := from; i < len(b); i++ {
+		if b[i] == ' ' {
+			b[i] = '_'
+		}
+	}
+	return b
 }
 
 func dash(s string) string {

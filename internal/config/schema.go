@@ -154,7 +154,7 @@ func topKeys() []key {
 			of(str("format", "json", "of edge's own log"), "json", "text"),
 			obj("access", "the access log",
 				str("path", "", "file to append to; empty: none"),
-				of(str("format", "json", "of the access log"), "json", "combined"))),
+				of(str("format", "json", "of the access log"), "json", "combined", "common"))),
 	}
 }
 
