@@ -18,6 +18,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Limits         Limits
 	Metrics        Metrics
+	Tracing        Tracing
 	Admin          Admin
 	Log            Log
 	Files          []string // the files it was read from, main file first; nil in flags-only mode
@@ -146,7 +147,10 @@ type Limits struct {
 }
 
 // Metrics is the metrics listener; empty Listen: none.
-type Metrics struct{ Listen string }
+type Metrics struct {
+	Listen     string
+	StatusPage bool
+}
 
 // Admin is the admin socket.
 type Admin struct {
@@ -156,15 +160,19 @@ type Admin struct {
 
 // Log is the log section.
 type Log struct {
-	Level  string // debug info warn error
-	Format string // json text
+	Level  string        // debug info warn error
+	Format string        // json text
+	Slow   time.Duration // requests that took longer are logged; 0: none
 	Access AccessLog
 }
 
 // AccessLog is the access log; empty Path: none.
 type AccessLog struct {
 	Path   string
-	Format string // json combined
+	Format string  // json combined
+	Sample float64 // 1: all
+	Only   Only
+	Redact Redact
 }
 
 // Pos is a place in a file; Line and Col count from 1.

@@ -26,7 +26,7 @@ func defaults() Config {
 			Streams: 250, Drain: 30 * time.Second,
 		},
 		Admin: Admin{Socket: "/run/edge/admin.sock"},
-		Log:   Log{Level: "info", Format: "json", Access: AccessLog{Format: "json"}},
+		Log:   Log{Level: "info", Format: "json", Access: AccessLog{Format: "json", Sample: 1}},
 	}
 }
 
@@ -191,6 +191,8 @@ func (l *loader) decode(f *file, root *yaml.Node) {
 	}
 	l.decodeLimits(v.get("limits"))
 	v.get("metrics").once("listen").text(&c.Metrics.Listen)
+	v.get("metrics").once("status_page").flag(&c.Metrics.StatusPage)
+	l.decodeTracing(v.once("tracing"))
 	admin := v.get("admin")
 	admin.once("socket").text(&c.Admin.Socket)
 	for _, uid := range admin.once("allow_uids").items(0) {
@@ -201,9 +203,8 @@ func (l *loader) decode(f *file, root *yaml.Node) {
 	log := v.get("log")
 	log.once("level").text(&c.Log.Level)
 	log.once("format").text(&c.Log.Format)
-	access := log.get("access")
-	access.once("path").text(&c.Log.Access.Path)
-	access.once("format").text(&c.Log.Access.Format)
+	log.once("slow").duration(&c.Log.Slow)
+	l.decodeAccess(log.get("access"), &c.Log.Access)
 }
 
 func (l *loader) decodeLimits(v value) {

@@ -106,8 +106,12 @@ func caretColumn(line string, col int) int {
 // secretValue finds what looks like a secret in a line, misspelt keys included.
 var secretValue = regexp.MustCompile(`(?i)(["']?[a-z_]*(?:tok|secr|hmac|passw)[a-z_]*["']?\s*:\s*)("[^"]*"|'[^']*'|[^\s,}]+)`)
 
+// passwordHash is a hash as htpasswd writes it, of a user of any name.
+var passwordHash = regexp.MustCompile(`\$(2[abxy]?|argon2[a-z]*|apr1|[156])\$[^\s"',}]+`)
+
 // redact hides secrets in a line that is shown; names of files and variables stay.
 func redact(line string) string {
+	line = passwordHash.ReplaceAllString(line, "***")
 	return secretValue.ReplaceAllStringFunc(line, func(m string) string {
 		sub := secretValue.FindStringSubmatch(m)
 		if v := strings.Trim(sub[2], `"'`); strings.HasPrefix(v, "file:") || strings.HasPrefix(v, "${") {

@@ -39,6 +39,7 @@ type key struct {
 	item     *key     // kList, kMap
 	forms    []key    // kOneOf: told apart by scalar, list and object
 	like     string   // where the document has the same keys already
+	soon     bool     // decoded, but what it is for is not there yet: refused, and not shown
 }
 
 func str(name, def, doc string) key { return key{name: name, kind: kString, def: def, doc: doc} }
@@ -54,6 +55,7 @@ func oneOf(name, def, doc string, forms ...key) key {
 	return key{name: name, kind: kOneOf, def: def, doc: doc, forms: forms}
 }
 func must(k key) key { k.required = true; return k }
+func soon(k key) key { k.soon = true; return k }
 func of(k key, values ...string) key {
 	k.enum = values
 	return k
@@ -145,16 +147,19 @@ func topKeys() []key {
 			num("requests", "0", "requests in progress at once, beyond it 503; 0: unlimited"),
 			dur("drain", "30s", "for what is in flight when edge stops")),
 		obj("metrics", "Prometheus metrics and health",
-			str("listen", "", "address of `/metrics`, `/healthz` and `/readyz`; empty: none")),
+			str("listen", "", "address of `/metrics`, `/healthz` and `/readyz`; empty: none"),
+			soon(toggle("status_page", "false", "a page for people beside them"))),
+		tracingKey(),
 		obj("admin", "the admin socket",
 			str("socket", "/run/edge/admin.sock", "path of the unix socket"),
 			list("allow_uids", "[]", "user IDs that may do everything, as root may", key{kind: kInt})),
 		obj("log", "logs; edge's own log goes to standard error",
 			of(str("level", "info", "least severe level that is logged"), "debug", "info", "warn", "error"),
 			of(str("format", "json", "of edge's own log"), "json", "text"),
-			obj("access", "the access log",
+			soon(dur("slow", "", "log requests that took longer")),
+			obj("access", "the access log", append([]key{
 				str("path", "", "file to append to; empty: none"),
-				of(str("format", "json", "of the access log"), "json", "combined", "common"))),
+				of(str("format", "json", "of the access log"), "json", "combined", "common")}, accessKeys()...)...)),
 	}
 }
 
@@ -192,7 +197,7 @@ func siteKey() key {
 
 // later are keys that this version of edge knows of, but cannot do yet.
 var later = map[string]string{
-	"tracing": "tracing", "discover": "discovery by DNS", "status_page": "a status page",
+	"discover": "discovery by DNS",
 }
 
 // Schema returns the JSON Schema (2020-12) of the configuration.
@@ -214,6 +219,9 @@ func jsonObject(fields []key) map[string]any {
 	props := map[string]any{}
 	required := []string{}
 	for i := range fields {
+		if fields[i].soon {
+			continue
+		}
 		props[fields[i].name] = jsonSchema(&fields[i])
 		if fields[i].required {
 			required = append(required, fields[i].name)
@@ -292,6 +300,9 @@ func Table() string {
 	walk = func(prefix string, fields []key) {
 		for i := range fields {
 			k := &fields[i]
+			if k.soon {
+				continue
+			}
 			path := prefix + k.name
 			def := k.def
 			if k.required {

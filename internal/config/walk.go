@@ -17,6 +17,7 @@ type loader struct {
 	files []*file
 	errs  Errors
 	cfg   Config
+	ahead bool           // take keys whose time has not come: for tests
 	trust *trust         // nil: files are read whoever can write them
 	pos   map[string]Pos // of values, by path: "acme.email", "sites[2].hosts[0]"
 	uses  []*Pool        // of proxy: {pool: NAME}, to be filled in when all files are read
@@ -98,6 +99,12 @@ func (l *loader) validForm(f *file, n *yaml.Node, k *key, path string, depth int
 func pickForm(n *yaml.Node, k *key) *key {
 	for i := range k.forms {
 		form := &k.forms[i]
+		if n.Kind == yaml.ScalarNode && (form.kind == kInt && n.Tag == "!!int" || form.kind == kString && n.Tag == "!!str") {
+			return form // before forms that would only have something to say against it
+		}
+	}
+	for i := range k.forms {
+		form := &k.forms[i]
 		switch {
 		case (form.kind == kObject || form.kind == kMap) && n.Kind == yaml.MappingNode,
 			form.kind == kList && n.Kind == yaml.SequenceNode,
@@ -130,6 +137,9 @@ func (l *loader) validObject(f *file, n *yaml.Node, k *key, path string, depth i
 			ok = false
 		case child == nil:
 			l.unknown(f, name, k, path)
+			ok = false
+		case child.soon && !l.ahead:
+			l.at(f, name, fmt.Sprintf("this version of edge does not have %s yet", full), "remove the key, or use a later version")
 			ok = false
 		case first != nil:
 			l.at(f, name, fmt.Sprintf("%s is written twice, first in line %d", full, first.Line), "")
