@@ -277,6 +277,19 @@ func wireChecks() map[string]func(*visit) {
 				tr.CloseIdleConnections()
 			}
 		},
+		"Certificates at the first visit": func(v *visit) {
+			leaf, err := v.handshake("shop.example.net")
+			if err != nil || leaf.DNSNames[0] != "shop.example.net" {
+				v.t.Fatalf("%v\n%s", err, v.log)
+			}
+			if _, err := v.handshake("other.example.net"); err == nil {
+				v.t.Error("a certificate for a name that the application does not know")
+			}
+			v.want(v.ask("GET", "https://shop.example.net/"), 200, "one HTTP/1.1 GET / host=shop.example.net")
+			if n := v.ca.Orders(); n != 1 {
+				v.t.Errorf("%d orders", n)
+			}
+		},
 		"TLS passthrough": func(v *visit) {
 			r := v.ask("GET", "https://secure.example.org/")
 			if v.want(r, 200, "secure"); r.TLS.PeerCertificates[0].Subject.Organization[0] != "Acme Co" {

@@ -53,6 +53,11 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(500)
 		}
 		return
+	case "/allowed":
+		if r.URL.Query().Get("domain") != "shop.example.net" {
+			w.WriteHeader(403)
+		}
+		return
 	case "/large":
 		w.Header().Set("Content-Type", "text/plain")
 		fmt.Fprint(w, strings.Repeat("large ", 10000))
@@ -142,7 +147,9 @@ func newVisit(t *testing.T, block string) *visit {
 	}
 	chain := edgetest.NewChain(t, time.Now().Add(time.Hour), "example.org", "www.example.org")
 	for i := range cfg.Sites {
-		if s := &cfg.Sites[i]; !s.TLS.Off && s.TLS.Forward == nil {
+		if s := &cfg.Sites[i]; s.TLS.OnDemand != nil {
+			v.withCA(cfg)
+		} else if !s.TLS.Off && s.TLS.Forward == nil {
 			s.TLS.Cert, s.TLS.Key = v.write("chain.pem", string(chain.Chain)), v.write("key.pem", string(chain.Key))
 		}
 	}
@@ -150,6 +157,18 @@ func newVisit(t *testing.T, block string) *visit {
 	cfg.Storage.Dir, cfg.Admin.Socket = filepath.Join(v.dir, "state"), filepath.Join(v.dir, "admin.sock")
 	v.launch(cfg, func() (*config.Config, error) { return cfg, nil }, slog.New(slog.NewTextHandler(v.log, nil)))
 	return v
+}
+
+// withCA has certificates obtained from a CA of the test's own.
+func (v *visit) withCA(cfg *config.Config) {
+	v.t.Helper()
+	ca, err := edgetest.NewCA(edgetest.CAOptions{HTTPPort: edgetest.Port(v.http), TLSPort: edgetest.Port(v.https)})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.t.Cleanup(ca.Close)
+	v.ca = ca
+	cfg.ACME.CAs = []config.CA{{Directory: ca.URL(), Roots: []string{v.write("ca.pem", string(ca.ServerRoots()))}}}
 }
 
 // clientPair makes a certificate of a client, and the PEM of its CA.
