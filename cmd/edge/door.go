@@ -33,6 +33,7 @@ type door struct {
 	server   *proxy.Server
 	metrics  *metrics.Metrics
 	access   *accesslog.Log
+	slow     *accesslog.Slow
 	storage  acmeglue.Storage
 
 	mu    sync.Mutex // one change of configuration at a time
@@ -55,7 +56,7 @@ type live struct {
 
 // newDoor builds a door that does not listen yet.
 func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slog.Logger) (*door, error) {
-	d := &door{log: log, source: source, started: time.Now(), access: new(accesslog.Log)}
+	d := &door{log: log, source: source, started: time.Now(), access: new(accesslog.Log), slow: accesslog.NewSlow(log)}
 	files, err := acmeglue.OpenFileStorage(cfg.Storage.Dir)
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slo
 	}
 	d.server = proxy.New(proxy.Options{
 		Log: log, Challenges: d.registry, QUICKey: quic,
-		Observer: observers{d.metrics, d.access},
+		Observer: observers{d.metrics, d.access, d.slow},
 	})
 	d.side = &sideServer{handler: d.metrics.Handler(), log: log}
 	return d, nil
@@ -184,7 +185,7 @@ func (d *door) apply(cfg *config.Config) error {
 		return err
 	}
 	// What can fail comes first, in an order in which each can be taken back.
-	access, err := d.access.Prepare(cfg.Log.Access.Path, cfg.Log.Access.Format)
+	access, err := d.access.Prepare(accessOptions(cfg.Log.Access))
 	if err != nil {
 		next.drop()
 		return err
@@ -210,6 +211,7 @@ func (d *door) apply(cfg *config.Config) error {
 		return err
 	}
 	access.Commit()
+	d.slow.Set(cfg.Log.Slow)
 	d.side.commit()
 	if d.level != nil {
 		_ = accesslog.SetLevel(d.level, cfg.Log.Level) // config has checked it

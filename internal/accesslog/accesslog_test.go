@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -85,7 +86,7 @@ func TestExchangeLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	l := &Log{}
 	use := func(i int) {
-		n, err := l.Prepare(filepath.Join(dir, []string{"a", "b"}[i%2]), "json")
+		n, err := l.Prepare(Options{Path: filepath.Join(dir, []string{"a", "b"}[i%2]), Format: "json"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +126,7 @@ func TestRotationLosesNothing(t *testing.T) {
 	path := filepath.Join(dir, "access.log")
 	l := &Log{}
 	l.Request(event()) // no file yet
-	n, err := l.Prepare(path, "json")
+	n, err := l.Prepare(Options{Path: path, Format: "json"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,7 @@ func TestRotationLosesNothing(t *testing.T) {
 	}
 	wg.Wait()
 	l.Request(event())
-	same, err := l.Prepare(path, "json")
+	same, err := l.Prepare(Options{Path: path, Format: "json"})
 	if err != nil || same.f != same.old {
 		t.Fatalf("the same file was opened twice: %v", err)
 	}
@@ -172,7 +173,7 @@ func TestRotationLosesNothing(t *testing.T) {
 	if total != 4*each+1 {
 		t.Errorf("%d lines, want %d", total, 4*each+1)
 	}
-	if _, err := l.Prepare(filepath.Join(dir, "nosuch", "x"), "json"); err == nil || !strings.Contains(err.Error(), "writable") {
+	if _, err := l.Prepare(Options{Path: filepath.Join(dir, "nosuch", "x"), Format: "json"}); err == nil || !strings.Contains(err.Error(), "writable") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -254,5 +255,84 @@ func TestCommonAndUser(t *testing.T) {
 		if got[name] != want {
 			t.Errorf("%s: %v", name, got[name])
 		}
+	}
+}
+
+func TestTemplate(t *testing.T) {
+	o := Options{Path: "x", Format: `template {client_ip} {method} "{path} {user_agent}" {status} {duration} {user}`}
+	if err := o.Check(); err != nil {
+		t.Fatal(err)
+	}
+	e := &edge.RequestEvent{Client: netip.MustParseAddr("192.0.2.1"), Method: "GET", Path: "/a b\"\n", UserAgent: "x y", Status: 200, Duration: time.Second}
+	if got, want := string(o.formatter()(nil, e)), `192.0.2.1 GET "/a b\"\x0a x y" 200 1.000000 -`+"\n"; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	e.Method = "GE T" // outside of quotes a space would begin another word
+	if got := string(o.formatter()(nil, e)); !strings.HasPrefix(got, "192.0.2.1 GE_T ") {
+		t.Errorf("%q", got)
+	}
+	for _, bad := range []Options{{Path: "x", Format: "template {nothing}"}, {Path: "x", Format: "template {time"}, {Path: "x", Format: "xml"}, {Path: "x", Format: "json", Hidden: []string{"status"}}} {
+		if bad.Check() == nil {
+			t.Errorf("%+v was accepted", bad)
+		}
+	}
+}
+
+func TestWhatIsLogged(t *testing.T) {
+	o := Options{Status: [][2]int{{400, 499}, {503, 503}}, Sites: []string{"a"}, Slower: time.Second}
+	for _, c := range []struct {
+		e    edge.RequestEvent
+		want bool
+	}{
+		{edge.RequestEvent{Site: "a", Status: 404, Duration: time.Minute}, true},
+		{edge.RequestEvent{Site: "a", Status: 503, Duration: time.Second}, true},
+		{edge.RequestEvent{Site: "b", Status: 404, Duration: time.Minute}, false},
+		{edge.RequestEvent{Site: "a", Status: 200, Duration: time.Minute}, false},
+		{edge.RequestEvent{Site: "a", Status: 404, Duration: time.Millisecond}, false},
+	} {
+		if got := o.wants(&c.e); got != c.want {
+			t.Errorf("%+v: %v", c.e, got)
+		}
+	}
+	o, n := Options{Sample: 0.1}, 0
+	for i := range 10000 {
+		if o.wants(&edge.RequestEvent{RequestID: fmt.Sprint("prefix-", i), Status: 200}) {
+			n++
+		}
+	}
+	if n < 800 || n > 1200 {
+		t.Errorf("%d of 10000 with a sample of 0.1", n)
+	}
+	if !o.wants(&edge.RequestEvent{RequestID: "x", Status: 500}) || !o.wants(&edge.RequestEvent{RequestID: "y", Status: 502}) {
+		t.Error("an error was not logged")
+	}
+}
+
+func TestHidden(t *testing.T) {
+	o := Options{Query: []string{"mail"}, Hidden: HiddenFields()[:2]}
+	e := &edge.RequestEvent{Query: "a=b&mail=me@x&c=d", Referer: "https://x/?mail=me@x", Client: netip.MustParseAddr("192.0.2.1"), Remote: netip.MustParseAddrPort("192.0.2.1:1")}
+	got := string(appendJSON(nil, o.censored(e)))
+	if strings.Contains(got, "me@x") || strings.Contains(got, "192.0.2") || !strings.Contains(got, "a=b&mail=***&c=d") || e.Query != "a=b&mail=me@x&c=d" {
+		t.Error(got)
+	}
+	o.Hidden = HiddenFields()
+	e = &edge.RequestEvent{UserAgent: "SECRET", Referer: "SECRET", Query: "SECRET", Path: "SECRET", Host: "SECRET", User: "SECRET", Err: errors.New("SECRET"), SNI: "SECRET", TLSVersion: 1}
+	if got := string(appendJSON(nil, o.censored(e))); strings.Contains(got, "SECRET") {
+		t.Error(got)
+	}
+}
+
+func TestSlow(t *testing.T) {
+	var out strings.Builder
+	s := NewSlow(slog.New(slog.NewTextHandler(&out, nil)))
+	s.Request(&edge.RequestEvent{TTFB: time.Hour})
+	s.Set(time.Second)
+	s.Request(&edge.RequestEvent{TTFB: time.Millisecond, Duration: time.Hour}) // a stream, or a client that takes its time
+	if out.Len() > 0 {
+		t.Error(out.String())
+	}
+	s.Request(&edge.RequestEvent{Site: "a", TTFB: 2 * time.Second, UpstreamDuration: time.Second, Attempts: 2})
+	if got := out.String(); !strings.Contains(got, "slow request") || !strings.Contains(got, "upstream_duration=1") || !strings.Contains(got, "attempts=2") {
+		t.Error(got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,7 @@ type Log struct {
 // and wait only where the disk cannot keep up at all.
 type file struct {
 	path   string
-	name   string // of the format
+	o      Options
 	format func([]byte, *edge.RequestEvent) []byte
 	lines  chan *[]byte
 	reopen chan chan error
@@ -43,35 +44,27 @@ type Next struct {
 	old *file
 }
 
-// Prepare opens a file for Commit. Where path and format are those in use, they
-// stay in use. An empty path means no access log.
-func (l *Log) Prepare(path, format string) (*Next, error) {
+// Prepare opens a file for Commit. Where the options are those in use, they stay
+// in use.
+func (l *Log) Prepare(o Options) (*Next, error) {
 	n := &Next{log: l, old: l.current.Load()}
-	if path == "" {
+	if o.Path == "" {
 		return n, nil
 	}
-	if n.old != nil && n.old.path == path && n.old.name == format {
+	if n.old != nil && reflect.DeepEqual(n.old.o, o) {
 		n.f = n.old
 		return n, nil
 	}
-	out, err := open(path)
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	out, err := open(o.Path)
 	if err != nil {
 		return nil, err
 	}
-	n.f = &file{path: path, name: format, format: formatOf(format), lines: make(chan *[]byte, queue), reopen: make(chan chan error), done: make(chan struct{})}
+	n.f = &file{path: o.Path, o: o, format: o.formatter(), lines: make(chan *[]byte, queue), reopen: make(chan chan error), done: make(chan struct{})}
 	go n.f.write(out)
 	return n, nil
-}
-
-// formatOf returns the format of a name: "json", "combined" or "common".
-func formatOf(name string) func([]byte, *edge.RequestEvent) []byte {
-	switch name {
-	case "combined":
-		return appendCombined
-	case "common":
-		return appendCommon
-	}
-	return appendJSON
 }
 
 // Abort gives up what Prepare opened.
@@ -101,8 +94,11 @@ func (l *Log) Request(e *edge.RequestEvent) {
 
 // hand hands a line to the writer; it reports false where the file is closed.
 func (f *file) hand(e *edge.RequestEvent) bool {
+	if !f.o.wants(e) {
+		return true
+	}
 	b := buffers.Get().(*[]byte)
-	*b = f.format((*b)[:0], e)
+	*b = f.format((*b)[:0], f.o.censored(e))
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if f.closed {
@@ -190,7 +186,7 @@ func (f *file) write(out *os.File) {
 
 func (f *file) put(w *bufio.Writer, b *[]byte) {
 	if n := f.dropped.Swap(0); n > 0 {
-		fmt.Fprintf(w, "%s\n", droppedNote(f.name, n))
+		fmt.Fprintf(w, "%s\n", droppedNote(f.o.Format, n))
 	}
 	_, _ = w.Write(*b)
 	if cap(*b) <= 16<<10 {

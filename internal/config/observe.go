@@ -32,15 +32,20 @@ type Tracing struct {
 // accessKeys are those of log.access beyond its file and format.
 func accessKeys() []key {
 	return []key{
-		soon(float("sample", "1", "part of the requests that is logged; errors (5xx) always are")),
-		soon(obj("only", "which requests are logged; all of it has to hold",
+		float("sample", "1", "part of the requests that is logged; errors (5xx) always are"),
+		obj("only", "which requests are logged; all of it has to hold",
 			oneOf("status", "", "`404`, `4xx`, `5xx`", text(), key{kind: kInt}, list("", "", "", oneOf("", "", "", text(), key{kind: kInt}))),
 			some("site", "", "sites, by their first host"),
-			dur("slower", "", "took longer than this"))),
-		soon(obj("redact", "what is left out, besides what looks like a secret",
+			dur("slower", "", "took longer than this")),
+		obj("redact", "what is left out, besides what looks like a secret",
 			list("query", "", "parameters whose values are left out", text()),
-			list("fields", "", "fields of the log that are left out", text()))),
+			list("fields", "", "fields that are left out: "+strings.Join(accesslogFields(), ", "), of(text(), accesslogFields()...))),
 	}
+}
+
+// accesslogFields are the fields that can be left out, as the access log has them.
+func accesslogFields() []string {
+	return []string{"client_ip", "remote_ip", "user_agent", "referer", "query", "path", "host", "user", "error", "sni"}
 }
 
 func tracingKey() key {
@@ -52,7 +57,12 @@ func tracingKey() key {
 
 func (l *loader) decodeAccess(v value, a *AccessLog) {
 	v.once("path").text(&a.Path)
-	v.once("format").text(&a.Format)
+	if f := v.once("format"); f.n != nil && f.n.Kind == yaml.MappingNode {
+		f.get("template").text(&a.Format)
+		a.Format = "template " + a.Format
+	} else {
+		f.text(&a.Format)
+	}
 	if s := v.once("sample"); s.n != nil {
 		l.share(s, &a.Sample)
 	}

@@ -156,10 +156,11 @@ func topKeys() []key {
 		obj("log", "logs; edge's own log goes to standard error",
 			of(str("level", "info", "least severe level that is logged"), "debug", "info", "warn", "error"),
 			of(str("format", "json", "of edge's own log"), "json", "text"),
-			soon(dur("slow", "", "log requests that took longer")),
+			dur("slow", "", "warn of requests whose answer began later than this, with where the time went"),
 			obj("access", "the access log", append([]key{
 				str("path", "", "file to append to; empty: none"),
-				of(str("format", "json", "of the access log"), "json", "combined", "common")}, accessKeys()...)...)),
+				oneOf("format", "json", "of the access log; a template is a line of your own, with {client_ip} {method} {path} {status} {duration} and other fields by name",
+					of(text(), "json", "combined", "common"), obj("", "", must(str("template", "", "the line"))))}, accessKeys()...)...)),
 	}
 }
 
