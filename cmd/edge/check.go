@@ -48,6 +48,10 @@ func tryWiring(cfg *config.Config) error {
 	if _, err := w.table(cfg); err != nil {
 		return err
 	}
+	access := accessOptions(cfg.Log.Access)
+	if err := access.Check(); err != nil {
+		return err
+	}
 	for _, p := range w.pools {
 		if _, err := poolOptions(p, nil); err != nil {
 			return misplaced(p.Pos, err.Error(), "")

@@ -40,6 +40,7 @@ type door struct {
 	live  atomic.Pointer[live]
 	last  atomic.Pointer[admin.ReloadResult]
 	side  *sideServer
+	page  *sideHandler
 	ready atomic.Bool
 }
 
@@ -86,7 +87,8 @@ func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slo
 		Log: log, Challenges: d.registry, QUICKey: quic,
 		Observer: observers{d.metrics, d.access, d.slow},
 	})
-	d.side = &sideServer{handler: d.metrics.Handler(), log: log}
+	d.page = newSideHandler(d)
+	d.side = &sideServer{handler: d.page, log: log}
 	return d, nil
 }
 
@@ -213,6 +215,7 @@ func (d *door) apply(cfg *config.Config) error {
 	access.Commit()
 	d.slow.Set(cfg.Log.Slow)
 	d.side.commit()
+	d.page.shown.Store(cfg.Metrics.StatusPage)
 	if d.level != nil {
 		_ = accesslog.SetLevel(d.level, cfg.Log.Level) // config has checked it
 	}

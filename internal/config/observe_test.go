@@ -35,8 +35,8 @@ metrics: {status_page: true}
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
-	_, err = Load(write(t, t.TempDir(), "edge.yaml", minimal+"metrics: {status_page: true}\n", 0o644))
-	if err == nil || !strings.Contains(err.Error(), "does not have metrics.status_page yet") {
+	_, err = Load(write(t, t.TempDir(), "edge.yaml", minimal+"tracing: {otlp: 'http://a'}\n", 0o644))
+	if err == nil || !strings.Contains(err.Error(), "does not have tracing yet") {
 		t.Errorf("got %v", err)
 	}
 }

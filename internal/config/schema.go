@@ -148,7 +148,7 @@ func topKeys() []key {
 			dur("drain", "30s", "for what is in flight when edge stops")),
 		obj("metrics", "Prometheus metrics and health",
 			str("listen", "", "address of `/metrics`, `/healthz` and `/readyz`; empty: none"),
-			soon(toggle("status_page", "false", "a page for people beside them"))),
+			toggle("status_page", "false", "a page for people beside them: `/status`")),
 		tracingKey(),
 		obj("admin", "the admin socket",
 			str("socket", "/run/edge/admin.sock", "path of the unix socket"),
