@@ -42,7 +42,10 @@ func (t *Table) Decide(r *Request) Decision {
 		// asks for more of the connection.
 		return d.static(421, "this host is not served over such a connection\n")
 	}
-	if r.TLS != 0 && (s.ClientAuth && !t.identified(s, r) || s.NeedCert && (r.Cert == nil || !r.Cert.Verified)) {
+	// A proxy in front that ended TLS has seen the certificate, if anybody has: its
+	// word for https is no certificate. Challenges over plain HTTP are for whoever asks.
+	bare := s.NeedCert && (r.Cert == nil || !r.Cert.Verified) && !(r.TLS == 0 && isChallenge(r.Path))
+	if r.TLS != 0 && s.ClientAuth && !t.identified(s, r) || bare {
 		return d.static(421, "this host asks for a client certificate over a connection of its own\n")
 	}
 	rt, clear := s.route(r, host, client, &d)

@@ -279,3 +279,19 @@ func BenchmarkDecide(b *testing.B) {
 		tab.Decide(r)
 	}
 }
+
+// A trusted proxy that says https over plain HTTP brings no certificate.
+func TestNeedCertBehindATrustedProxy(t *testing.T) {
+	tab, err := NewTable(Options{Trusted: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
+		Sites: []Site{{Name: "a", Hosts: []string{"a.test"}, TLS: true, Redirect: 308, ClientAuth: true, NeedCert: true, Pool: "a"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/": "421", "/.well-known/acme-challenge/abc": "a a.test"} {
+		r := request("http", "a.test", path)
+		r.Header = []Field{{"X-Forwarded-Proto", "https"}}
+		if got := show(tab.Decide(r)); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
