@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -128,7 +127,7 @@ const (
 // alert sends a fatal alert before anything else was said.
 func alert(c *conn, description byte) {
 	c.SetWriteDeadline(time.Now().Add(time.Second))
-	io.WriteString(c, string([]byte{21, 3, 3, 0, 2, 2, description}))
+	c.Write([]byte{21, 3, 3, 0, 2, 2, description})
 	lingerClose(c)
 }
 

@@ -112,7 +112,6 @@ type bench struct {
 	backend *process
 	h2c     string // address at which the backend speaks HTTP/2
 	servers map[string]*process
-	setup   setup // of the servers
 }
 
 func (b *bench) close() {
