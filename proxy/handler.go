@@ -113,6 +113,12 @@ func (x *exchange) begin() {
 			x.ev.TraceID, x.ev.ParentID, x.ev.Sampled = t.TraceID, t.ParentID, t.Sampled
 		}
 	}
+	if part := x.st.set.Tracing; part != nil {
+		x.ev.SpanID = trace.NewSpan()
+		if x.ev.TraceID == "" {
+			x.ev.TraceID, x.ev.Sampled = trace.NewTrace(*part)
+		}
+	}
 	if v := r.Header["User-Agent"]; len(v) > 0 {
 		x.ev.UserAgent = v[0]
 	}

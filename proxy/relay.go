@@ -12,6 +12,7 @@ import (
 
 	"edge/proxy/compress"
 	"edge/proxy/policy"
+	"edge/proxy/trace"
 	"edge/proxy/upstream"
 )
 
@@ -87,6 +88,12 @@ func (x *exchange) upstreamRequest(d *policy.Decision) bool {
 		x.fields = without(x.fields, "Authorization")
 	}
 	x.fields = append(withoutAll(x.fields, d.Rule.ForwardAuth), x.granted...)
+	if x.ev.SpanID != "" {
+		x.fields = append(without(x.fields, "Traceparent"), policy.Field{Name: "Traceparent", Value: trace.Format(x.ev.TraceID, x.ev.SpanID, x.ev.Sampled)})
+		if x.ev.ParentID == "" {
+			x.fields = without(x.fields, "Tracestate") // it belongs to a trace that is not taken up
+		}
+	}
 	if d.Rule.EditsRequest() {
 		x.fields = d.Rule.EditRequest(x.fields, &x.req, d)
 	}

@@ -198,3 +198,28 @@ func TestForwardAuth(t *testing.T) {
 		t.Errorf("without the server that is asked: %d", status)
 	}
 }
+
+// A caller's trace goes on with a span of ours; who brings none begins one.
+func TestTraceContext(t *testing.T) {
+	const theirs = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	all := 1.0
+	r := rigWith(t, http.HandlerFunc(echo), func(_ *Options, s *Settings) { s.Tracing = &all })
+	plain := rigWith(t, http.HandlerFunc(echo))
+	for _, d := range dialects() {
+		c := d.client(r)
+		got := ask(c, requestTo(t, "GET", site+"/", nil, "Traceparent", theirs, "Tracestate", "a=b")).header
+		if p := got.Get("Got-Traceparent"); !strings.HasPrefix(p, theirs[:36]) || p == theirs || got.Get("Got-Tracestate") != "a=b" {
+			t.Errorf("%s: %v", d.name, got)
+		}
+		got = ask(c, requestTo(t, "GET", site+"/", nil, "Traceparent", "nonsense", "Tracestate", "a=b")).header
+		if p := got["Got-Traceparent"]; len(p) != 1 || len(p[0]) != 55 || p[0][53:] != "01" || got.Get("Got-Tracestate") != "" {
+			t.Errorf("%s: %v", d.name, got)
+		}
+		if got = ask(d.client(plain), requestTo(t, "GET", site+"/", nil, "Traceparent", theirs)).header; got.Get("Got-Traceparent") != theirs {
+			t.Errorf("%s, without tracing: %v", d.name, got)
+		}
+	}
+	if ev := r.events.last(t, 1); ev.TraceID != theirs[3:35] || ev.ParentID != theirs[36:52] || len(ev.SpanID) != 16 || !ev.Sampled {
+		t.Errorf("event %+v", ev)
+	}
+}

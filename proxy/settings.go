@@ -47,7 +47,10 @@ type Settings struct {
 	// ProxyProtocol are the peers that may, and then must, begin with a PROXY
 	// protocol header (v1 or v2). Others may not.
 	ProxyProtocol []netip.Prefix
-	HTTP3         bool // on the UDP ports of HTTPS
+	// Tracing makes a span of each request: a caller's trace goes on, others begin,
+	// and Sampled says of this part of them. Nil: what callers send is passed on as it is.
+	Tracing *float64
+	HTTP3   bool // on the UDP ports of HTTPS
 	// MinVersion raises the lowest TLS version (default 1.2) of hosts: an exact
 	// name, "*.suffix" (one label) or "*".
 	MinVersion map[string]uint16

@@ -34,6 +34,7 @@ type door struct {
 	metrics  *metrics.Metrics
 	access   *accesslog.Log
 	slow     *accesslog.Slow
+	spans    *spans
 	storage  acmeglue.Storage
 
 	mu    sync.Mutex // one change of configuration at a time
@@ -57,7 +58,7 @@ type live struct {
 
 // newDoor builds a door that does not listen yet.
 func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slog.Logger) (*door, error) {
-	d := &door{log: log, source: source, started: time.Now(), access: new(accesslog.Log), slow: accesslog.NewSlow(log)}
+	d := &door{log: log, source: source, started: time.Now(), access: new(accesslog.Log), slow: accesslog.NewSlow(log), spans: new(spans)}
 	files, err := acmeglue.OpenFileStorage(cfg.Storage.Dir)
 	if err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slo
 	}
 	d.server = proxy.New(proxy.Options{
 		Log: log, Challenges: d.registry, QUICKey: quic,
-		Observer: observers{d.metrics, d.access, d.slow},
+		Observer: observers{d.metrics, d.access, d.slow, d.spans},
 	})
 	d.page = newSideHandler(d)
 	d.side = &sideServer{handler: d.page, log: log}
@@ -161,6 +162,7 @@ func (d *door) proxySettings(next, old *live) error {
 		HTTP: cfg.Listen.HTTP, HTTPS: cfg.Listen.HTTPS,
 		Table: table, Pools: pools, Folders: w.parts.opened(), Certificates: d.manager, MinVersion: minVersions(cfg),
 		HTTP3: cfg.Listen.HTTP3, ProxyProtocol: cfg.Listen.ProxyProtocol, TCP: tcpListeners(cfg), Passthrough: passthrough(cfg), ClientAuth: auths,
+		Tracing: tracing(cfg.Tracing),
 		Limits: proxy.Limits{
 			HeaderBytes: l.HeaderBytes, Headers: l.Headers, URIBytes: l.URIBytes,
 			Handshake: l.Handshake, HeaderRead: l.HeaderRead, BodyRate: l.BodyRate,
@@ -214,6 +216,7 @@ func (d *door) apply(cfg *config.Config) error {
 	}
 	access.Commit()
 	d.slow.Set(cfg.Log.Slow)
+	d.spans.set(cfg.Tracing, d.log)
 	d.side.commit()
 	d.page.shown.Store(cfg.Metrics.StatusPage)
 	if d.level != nil {

@@ -107,6 +107,7 @@ func (d *door) stop(signals <-chan os.Signal) error {
 		d.log.Warn("drained incompletely", "error", err)
 	}
 	d.side.close()
+	d.spans.close()
 	return d.access.Close()
 }
 

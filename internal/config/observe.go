@@ -49,10 +49,10 @@ func accesslogFields() []string {
 }
 
 func tracingKey() key {
-	return soon(obj("tracing", "spans for OpenTelemetry",
+	return obj("tracing", "spans for OpenTelemetry",
 		must(str("otlp", "", "URL of the collector (OTLP over HTTP): `http://127.0.0.1:4318`")),
 		float("sample", "0.01", "part of the requests that begin a trace; a caller's own decision stands"),
-		named("headers", "fields that the collector wants", key{kind: kSecret})))
+		named("headers", "fields that the collector wants", key{kind: kSecret}))
 }
 
 func (l *loader) decodeAccess(v value, a *AccessLog) {

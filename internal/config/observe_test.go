@@ -6,13 +6,9 @@ import (
 	"testing"
 )
 
-// What is decoded, but not offered yet, is right when it will be.
-func TestAhead(t *testing.T) {
+func TestObservation(t *testing.T) {
 	load := func(text string) (*Config, error) {
-		l := &loader{pos: map[string]Pos{}, cfg: defaults(), ahead: true}
-		path := write(t, t.TempDir(), "edge.yaml", text, 0o644)
-		l.read(path)
-		return l.finish([]string{path})
+		return Load(write(t, t.TempDir(), "edge.yaml", text, 0o644))
 	}
 	c, err := load(minimal + `log: {slow: 2s, access: {sample: 0.1, only: {status: [5xx, 404], site: example.org, slower: 1s}, redact: {query: [q], fields: [user]}}}
 tracing: {otlp: "http://127.0.0.1:4318", headers: {X-Key: secret}}
@@ -34,9 +30,5 @@ metrics: {status_page: true}
 		if _, err := load(minimal + text + "\n"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
-	}
-	_, err = Load(write(t, t.TempDir(), "edge.yaml", minimal+"tracing: {otlp: 'http://a'}\n", 0o644))
-	if err == nil || !strings.Contains(err.Error(), "does not have tracing yet") {
-		t.Errorf("got %v", err)
 	}
 }

@@ -39,7 +39,6 @@ type key struct {
 	item     *key     // kList, kMap
 	forms    []key    // kOneOf: told apart by scalar, list and object
 	like     string   // where the document has the same keys already
-	soon     bool     // decoded, but what it is for is not there yet: refused, and not shown
 }
 
 func str(name, def, doc string) key { return key{name: name, kind: kString, def: def, doc: doc} }
@@ -55,7 +54,6 @@ func oneOf(name, def, doc string, forms ...key) key {
 	return key{name: name, kind: kOneOf, def: def, doc: doc, forms: forms}
 }
 func must(k key) key { k.required = true; return k }
-func soon(k key) key { k.soon = true; return k }
 func of(k key, values ...string) key {
 	k.enum = values
 	return k
@@ -220,9 +218,6 @@ func jsonObject(fields []key) map[string]any {
 	props := map[string]any{}
 	required := []string{}
 	for i := range fields {
-		if fields[i].soon {
-			continue
-		}
 		props[fields[i].name] = jsonSchema(&fields[i])
 		if fields[i].required {
 			required = append(required, fields[i].name)
@@ -301,9 +296,6 @@ func Table() string {
 	walk = func(prefix string, fields []key) {
 		for i := range fields {
 			k := &fields[i]
-			if k.soon {
-				continue
-			}
 			path := prefix + k.name
 			def := k.def
 			if k.required {

@@ -17,7 +17,6 @@ type loader struct {
 	files []*file
 	errs  Errors
 	cfg   Config
-	ahead bool           // take keys whose time has not come: for tests
 	trust *trust         // nil: files are read whoever can write them
 	pos   map[string]Pos // of values, by path: "acme.email", "sites[2].hosts[0]"
 	uses  []*Pool        // of proxy: {pool: NAME}, to be filled in when all files are read
@@ -137,9 +136,6 @@ func (l *loader) validObject(f *file, n *yaml.Node, k *key, path string, depth i
 			ok = false
 		case child == nil:
 			l.unknown(f, name, k, path)
-			ok = false
-		case child.soon && !l.ahead:
-			l.at(f, name, fmt.Sprintf("this version of edge does not have %s yet", full), "remove the key, or use a later version")
 			ok = false
 		case first != nil:
 			l.at(f, name, fmt.Sprintf("%s is written twice, first in line %d", full, first.Line), "")

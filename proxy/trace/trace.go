@@ -1,6 +1,11 @@
-// Package trace reads the W3C trace context (https://www.w3.org/TR/trace-context/)
-// that requests carry. It is pure.
+// Package trace reads and writes the W3C trace context
+// (https://www.w3.org/TR/trace-context/) that requests carry.
 package trace
+
+import (
+	"encoding/hex"
+	"math/rand/v2"
+)
 
 // Context is what a traceparent says.
 type Context struct {
@@ -46,4 +51,32 @@ func zero(s string) bool {
 		}
 	}
 	return true
+}
+
+// Format makes a traceparent.
+func Format(trace, span string, sampled bool) string {
+	flags := "-00"
+	if sampled {
+		flags = "-01"
+	}
+	return "00-" + trace + "-" + span + flags
+}
+
+// NewTrace makes the identifier of a trace, and says whether it is one of the
+// part that is sampled. Identifiers are no secrets: they need not be
+// unpredictable, but different.
+func NewTrace(part float64) (id string, sampled bool) {
+	return identifier(16), rand.Float64() < part
+}
+
+// NewSpan makes the identifier of a span.
+func NewSpan() string { return identifier(8) }
+
+func identifier(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(rand.Uint32())
+	}
+	b[0] |= 1 // not all zero
+	return hex.EncodeToString(b)
 }

@@ -35,3 +35,22 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestNew(t *testing.T) {
+	sampled := 0
+	seen := map[string]bool{}
+	for range 10000 {
+		id, s := NewTrace(0.1)
+		if s {
+			sampled++
+		}
+		c, ok := Parse(Format(id, NewSpan(), s))
+		if !ok || c.TraceID != id || c.Sampled != s || seen[id] {
+			t.Fatalf("%s: %+v %v", id, c, ok)
+		}
+		seen[id] = true
+	}
+	if sampled < 850 || sampled > 1150 {
+		t.Errorf("%d of 10000 with a part of 0.1", sampled)
+	}
+}
