@@ -32,7 +32,7 @@ test: test-deps ## run every test; installs the Debian packages it needs
 	$(GO) test -count=1 -timeout 10m ./...
 	CGO_ENABLED=1 $(GO) test -race -count=1 -short -timeout 10m $(RACE_PKGS)
 
-RACE_PKGS := . ./proxy/... ./acmeglue ./acmeglue/authenticator ./acmeglue/steward ./metrics/... ./internal/admin/... ./internal/accesslog/... ./internal/runlog/... ./hooks/... ./internal/flock/... ./installers ./installers/delivery ./installers/api ./installers/target
+RACE_PKGS := . ./proxy/... ./internal/otlp ./internal/statuspage ./acmeglue ./acmeglue/authenticator ./acmeglue/steward ./metrics/... ./internal/admin/... ./internal/accesslog/... ./internal/runlog/... ./hooks/... ./internal/flock/... ./installers ./installers/delivery ./installers/api ./installers/target
 
 test-deps:
 	@deploy/deps $(TEST_PKGS)
