@@ -19,7 +19,10 @@ import (
 	"edge/proxy/upstream"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// net/http waits half a second after it has refused a request, whatever is closed meanwhile.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // backend is a server whose answers a test decides.
 type backend struct {

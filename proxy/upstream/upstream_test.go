@@ -20,7 +20,10 @@ import (
 	"edge/proxy/policy"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// net/http waits half a second after it has refused a request, whatever is closed meanwhile.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 func get(target string) *Request {
 	return &Request{Method: "GET", Target: target, Host: "example.org", Replayable: true}
