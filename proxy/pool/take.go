@@ -21,6 +21,9 @@ var ErrNoServer = errors.New("no server is well")
 // take chooses a server and counts the request in, waiting for room where there
 // is none.
 func (p *Pool) take(ctx context.Context, r *upstream.Request, tried []*member) (*member, time.Duration, error) {
+	if ctx.Err() != nil {
+		return nil, 0, p.gaveUp(ctx) // nobody waits for an answer any more
+	}
 	m, err := p.pick(r, tried)
 	if !errors.Is(err, ErrBusy) {
 		return m, 0, err
@@ -45,9 +48,13 @@ func (p *Pool) take(ctx context.Context, r *upstream.Request, tried []*member) (
 			return nil, time.Since(start), p.unavailable(ErrBusy)
 		case <-ctx.Done():
 			p.queue.leave(turn)
-			return nil, time.Since(start), &upstream.Error{Op: "queue", Address: p.o.Name, Timeout: errors.Is(ctx.Err(), context.DeadlineExceeded), Err: ctx.Err()}
+			return nil, time.Since(start), p.gaveUp(ctx)
 		}
 	}
+}
+
+func (p *Pool) gaveUp(ctx context.Context) error {
+	return &upstream.Error{Op: "queue", Address: p.o.Name, Timeout: errors.Is(ctx.Err(), context.DeadlineExceeded), Err: ctx.Err()}
 }
 
 func (p *Pool) unavailable(cause error) error {
