@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"edge/proxy/files"
 )
@@ -27,7 +29,10 @@ func (x *exchange) serveFile() {
 	var to *files.RedirectError
 	switch {
 	case errors.As(err, &to):
-		x.w.Header()["Location"] = []string{originForm(to.To, x.d.Query)} // normalised: it names no other host
+		// Relative to what the client asked for, which a rewrite may have changed. Behind
+		// "./" nothing is a host or a scheme.
+		own := x.req.Path[strings.LastIndexByte(x.req.Path, '/')+1:]
+		x.w.Header()["Location"] = []string{originForm("./"+own+"/", x.d.Query)}
 		x.answer(http.StatusPermanentRedirect, "")
 		return
 	case errors.Is(err, fs.ErrPermission):
@@ -44,10 +49,17 @@ func (x *exchange) serveFile() {
 	}
 	defer f.Close()
 	f.Header(x.w.Header(), conf.CacheControl)
+	if r := x.r; r.Method == http.MethodHead || strings.Count(r.Header.Get("Range"), ",") >= mostRanges {
+		delete(r.Header, "Range") // of GET alone (RFC 9110 section 14.2); each part has a head of its own
+	}
 	w := &fileWriter{x: x, size: f.Info.Size()}
 	http.ServeContent(w, x.r, f.Name, f.Info.ModTime(), f)
 	w.end()
 }
+
+// mostRanges is how many parts of a file one answer may have: of many small ones
+// the heads are far longer than what they are about.
+const mostRanges = 32
 
 // fileWriter is what ServeContent writes to: heads pass policy, and bodies are
 // compressed, counted, and never end early unnoticed.
@@ -82,8 +94,12 @@ func (w *fileWriter) WriteHeader(status int) {
 		w.expect = w.size
 	}
 	w.out.x = x
-	if how := x.encoding(status, w.size); how != nil && x.r.Method != http.MethodHead {
+	how := x.encoding(status, w.size)
+	switch h := x.w.Header(); {
+	case how != nil && x.r.Method != http.MethodHead:
 		w.out.zip = x.srv.encoders.Begin(how, plainWriter{x})
+	case how == nil && status == http.StatusOK:
+		h["Content-Length"] = []string{strconv.FormatInt(w.size, 10)} // which ServeContent leaves out beside Content-Encoding
 	}
 	x.writeHead(status)
 }

@@ -3,10 +3,13 @@ package proxy
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/rand"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,6 +68,7 @@ func TestServeFiles(t *testing.T) {
 			{"GET", "/data.bin", []string{"Range", "bytes=-3"}, 206, "789"},
 			{"GET", "/data.bin", []string{"Range", "bytes=20-"}, 416, "page 416"},
 			{"GET", "/data.bin", []string{"Range", "bytes=2-4", "If-Range", `"other"`}, 200, "0123456789"},
+			{"HEAD", "/data.bin", []string{"Range", "bytes=2-4"}, 200, ""},
 			{"GET", "/sub", nil, 308, ""},
 			{"GET", "/sub/", nil, 200, "sub"},
 			{"GET", "/nothing", nil, 404, "page 404"},
@@ -74,7 +78,7 @@ func TestServeFiles(t *testing.T) {
 			if a.status != tc.status || a.body != tc.body || a.err != nil || a.header.Get("X-A") != "b" {
 				t.Errorf("%s %s %q: %d %q %v %v", tc.method, tc.path, tc.fields, a.status, a.body, a.err, a.header)
 			}
-			if tc.status == 308 && a.header.Get("Location") != "/sub/" || tc.status == 405 && a.header.Get("Allow") != "GET, HEAD" {
+			if tc.status == 308 && a.header.Get("Location") != "./sub/" || tc.status == 405 && a.header.Get("Allow") != "GET, HEAD" {
 				t.Errorf("%s: %v", tc.path, a.header)
 			}
 		}
@@ -96,12 +100,109 @@ func TestVuln_CVE_2011_3192_ManyRanges(t *testing.T) {
 		if a := ask(c, requestTo(t, "GET", site+"/x", nil, "Range", many)); len(a.body) > 110000 {
 			t.Errorf("%d bytes", len(a.body))
 		}
+		// Small ones: their heads would be ten times the file.
+		if a := ask(c, requestTo(t, "GET", site+"/x", nil, "Range", "bytes=0-0"+strings.Repeat(",5-5", 7000))); a.status != 200 || len(a.body) != 100000 {
+			t.Errorf("small ranges: %d, %d bytes", a.status, len(a.body))
+		}
+		if a := ask(c, requestTo(t, "GET", site+"/x", nil, "Range", "bytes=0-0"+strings.Repeat(",5-5", mostRanges-1))); a.status != 206 {
+			t.Errorf("as many ranges as may be: %d", a.status)
+		}
 		for _, v := range []string{"bytes=-9223372036854775809", "bytes=0-18446744073709551615,-9223372036854775000"} {
 			if a := ask(c, requestTo(t, "GET", site+"/x", nil, "Range", v)); a.status != 416 && a.status != 200 && len(a.body) > 110000 {
 				t.Errorf("%s: %d, %d bytes", v, a.status, len(a.body))
 			}
 		}
 	})
+}
+
+// A folder's slash is put where the client left it out, whatever the path was
+// rewritten to, and leads to no other host.
+func TestServeFilesRedirect(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"sub", "evil.test", "a:b", "sp ace"} {
+		os.Mkdir(filepath.Join(dir, name), 0o755)
+		os.WriteFile(filepath.Join(dir, name, "index.html"), []byte("in "+name), 0o644)
+	}
+	for _, rewrite := range []policy.Rewrite{{}, {Strip: "/assets"}} {
+		r := fileRig(t, policy.Files{Root: dir}, func(rt *policy.Route) { rt.Rewrite = rewrite })
+		eachDialect(t, r, func(t *testing.T, c *http.Client) {
+			for path, want := range map[string]string{
+				"/sub": "/sub/", "/sub?a=/b": "/sub/?a=/b", "//evil.test": "//evil.test/", "/a:b": "/a:b/", "/sp%20ace": "/sp%20ace/",
+			} {
+				at, err := url.Parse("https://example.org" + rewrite.Strip + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req := requestTo(t, "GET", site, nil)
+				req.URL.Opaque = "//example.org" + rewrite.Strip + path
+				a := ask(c, req)
+				to, err := at.Parse(a.header.Get("Location"))
+				if a.status != 308 || err != nil || to.Host != "example.org" || to.RequestURI() != rewrite.Strip+want && to.Path != rewrite.Strip+want {
+					t.Errorf("%s: %d %q, which is %v; want %s", path, a.status, a.header.Get("Location"), to, rewrite.Strip+want)
+					continue
+				}
+				req = requestTo(t, "GET", site, nil)
+				req.URL.Opaque = "//example.org" + to.RequestURI()
+				if a := ask(c, req); a.status != 200 || !strings.HasPrefix(a.body, "in ") {
+					t.Errorf("%s: %d %q", to, a.status, a.body)
+				}
+			}
+		})
+	}
+}
+
+// A compressed form says how long it is, and HEAD says what GET does.
+func TestServeFilesPrecompressed(t *testing.T) {
+	dir := t.TempDir()
+	os.WriteFile(filepath.Join(dir, "x.css"), []byte("as it is"), 0o644)
+	os.WriteFile(filepath.Join(dir, "x.css.gz"), []byte("packed"), 0o644)
+	r := fileRig(t, policy.Files{Root: dir, Precompressed: []string{"gzip"}}, nil)
+	eachDialect(t, r, func(t *testing.T, c *http.Client) {
+		for accept, want := range map[string]string{"gzip": "packed", "identity": "as it is"} {
+			a := ask(c, requestTo(t, "GET", site+"/x.css", nil, "Accept-Encoding", accept))
+			head := ask(c, requestTo(t, "HEAD", site+"/x.css", nil, "Accept-Encoding", accept))
+			if a.status != 200 || a.body != want {
+				t.Errorf("%s: %d %q", accept, a.status, a.body)
+			}
+			for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Type", "Etag", "Vary"} {
+				if a.header.Get(name) != head.header.Get(name) {
+					t.Errorf("%s: %s is %q, of HEAD %q", accept, name, a.header.Get(name), head.header.Get(name))
+				}
+			}
+			if a.header.Get("Content-Length") != strconv.Itoa(len(want)) || a.header.Get("Vary") != "Accept-Encoding" {
+				t.Errorf("%s: %v", accept, a.header)
+			}
+		}
+	})
+}
+
+// A file that gets shorter while it is sent is no whole answer, nor is a part of it.
+func TestServeFilesCutShort(t *testing.T) {
+	content := make([]byte, 24<<20) // more than any buffer on the way, and not to be compressed
+	rand.Read(content)
+	path := filepath.Join(t.TempDir(), "x")
+	r := fileRig(t, policy.Files{Root: filepath.Dir(path)}, func(rt *policy.Route) { rt.Compress = &policy.Compress{Types: []string{"application/octet-stream"}} })
+	for _, fields := range [][]string{{}, {"Accept-Encoding", "gzip"}, {"Range", "bytes=0-25000000"}, {"Range", "bytes=0-12000000,13000000-25000000"}} {
+		eachDialect(t, r, func(t *testing.T, c *http.Client) {
+			if err := os.WriteFile(path, content, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			res, err := c.Do(requestTo(t, "GET", site+"/x", nil, fields...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if _, err := io.ReadFull(res.Body, make([]byte, 1000)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(path, 2000); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := io.Copy(io.Discard, res.Body); err == nil {
+				t.Errorf("%q: %d bytes look whole", fields, n)
+			}
+		})
+	}
 }
 
 // CVE-2021-41773, CVE-2021-42013: dots that are escaped lead nowhere; what is

@@ -69,7 +69,7 @@ func (f *Folder) find(encoded string, accept []string) (*File, error) {
 	if err != nil || !strings.HasPrefix(name, "/") || strings.ContainsAny(name, "\x00\\") || name != path.Clean(name) && name != path.Clean(name)+"/" {
 		return nil, fs.ErrNotExist // "%2e%2e%2f" and the like name nothing here
 	}
-	if !f.o.Hidden && strings.Contains(name, "/.") && !strings.HasPrefix(name, "/.well-known/") {
+	if !f.o.Hidden && hidden(name) {
 		return nil, fs.ErrNotExist
 	}
 	asFolder := strings.HasSuffix(name, "/")
@@ -86,23 +86,31 @@ func (f *Folder) find(encoded string, accept []string) (*File, error) {
 		return nil, &RedirectError{encoded + "/"}
 	case info.IsDir():
 		for _, index := range f.o.Index {
-			if file, err := f.open(path.Join(name, index), accept); err == nil {
-				return file, nil
+			if file, err := f.open(path.Join(name, index), accept); err == nil || !errors.Is(err, fs.ErrNotExist) {
+				return file, err
 			}
 		}
 		return nil, fs.ErrNotExist // a folder is not listed
-	case asFolder:
+	case asFolder, !info.Mode().IsRegular(): // opening a device may do something already
 		return nil, fs.ErrNotExist
 	}
 	return f.open(name, accept)
 }
 
+// hidden reports whether a name begins with a dot, or one of its folders does,
+// but the folder of RFC 8615 itself.
+func hidden(name string) bool {
+	if rest, ok := strings.CutPrefix(name, "/.well-known/"); ok {
+		name = "/" + rest
+	}
+	return strings.Contains(name, "/.")
+}
+
 // open opens a file in the best form that the client takes.
 func (f *Folder) open(name string, accept []string) (*File, error) {
-	endings := map[string]string{"zstd": ".zst", "br": ".br", "gzip": ".gz"}
 	var there []string
 	for _, enc := range f.o.Precompressed {
-		if info, err := f.root.Stat(name + endings[enc]); err == nil && info.Mode().IsRegular() {
+		if info, err := f.root.Stat(name + ending(enc)); err == nil && info.Mode().IsRegular() {
 			there = append(there, enc)
 		}
 	}
@@ -118,7 +126,7 @@ func (f *Folder) open(name string, accept []string) (*File, error) {
 	if enc == "" || !slices.Contains(there, enc) {
 		return out, nil
 	}
-	packed, err := f.regular(name + endings[enc])
+	packed, err := f.regular(name + ending(enc))
 	if err != nil {
 		return out, nil
 	}
@@ -154,9 +162,13 @@ func (f *Folder) regular(name string) (*File, error) {
 
 // notThere makes errors that a client can cause into one: what leads out of the
 // folder, what is no folder on the way, names that are too long, loops of links.
+// Those of the machine stay: caches must not learn that a file is gone because
+// there were too many open ones.
 func notThere(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
-		return err
+	for _, kept := range [...]error{fs.ErrPermission, fs.ErrClosed, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.ESTALE, syscall.EINTR} {
+		if errors.Is(err, kept) {
+			return err
+		}
 	}
 	return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 }
@@ -165,25 +177,6 @@ func notThere(err error) error {
 // form that it is sent in.
 func (f *File) ETag() string {
 	return fmt.Sprintf(`"%x-%x%s"`, f.Info.ModTime().UnixNano(), f.Info.Size(), strings.TrimSuffix("-"+f.Encoding, "-"))
-}
-
-// ContentType is that of the name's ending: not the machine's idea of it, which
-// differs from one to the next.
-func (f *File) ContentType() string {
-	types := map[string]string{
-		".html": "text/html; charset=utf-8", ".htm": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
-		".mjs": "text/javascript; charset=utf-8", ".json": "application/json", ".map": "application/json", ".webmanifest": "application/manifest+json",
-		".xml": "application/xml", ".txt": "text/plain; charset=utf-8", ".md": "text/markdown; charset=utf-8", ".csv": "text/csv; charset=utf-8",
-		".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
-		".avif": "image/avif", ".ico": "image/vnd.microsoft.icon", ".woff": "font/woff", ".woff2": "font/woff2", ".ttf": "font/ttf", ".otf": "font/otf",
-		".wasm": "application/wasm", ".pdf": "application/pdf", ".zip": "application/zip", ".gz": "application/gzip", ".mp4": "video/mp4",
-		".webm": "video/webm", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".wav": "audio/wav", ".ics": "text/calendar; charset=utf-8", ".atom": "application/atom+xml",
-		".rss": "application/rss+xml", ".yaml": "application/yaml", ".yml": "application/yaml",
-	}
-	if t := types[strings.ToLower(path.Ext(f.Name))]; t != "" {
-		return t
-	}
-	return "application/octet-stream"
 }
 
 // Header is what an answer with the file says of it.

@@ -20,7 +20,7 @@ func tree(t testing.TB) string {
 	dir := filepath.Join(top, "www")
 	for name, content := range map[string]string{
 		"index.html": "home", "a b.txt": "spaces", "sub/index.html": "sub", "sub/x.js": "js", "empty/.keep": "", ".htpasswd": "secret",
-		".git/config": "secret", "sub/.env": "secret", ".well-known/security.txt": "contact", "app.css": "plain", "app.css.br": "br", "app.css.gz": "gz",
+		".git/config": "secret", "sub/.env": "secret", ".well-known/security.txt": "contact", ".well-known/.env": "secret", ".well-known/.git/config": "secret", ".well-known.bak/x": "secret", "app.css": "plain", "app.css.br": "br", "app.css.gz": "gz",
 		"old.js": "new", "old.js.gz": "stale",
 	} {
 		path := filepath.Join(dir, name)
@@ -39,8 +39,10 @@ func tree(t testing.TB) string {
 	os.Symlink("/etc", filepath.Join(dir, "etc"))
 	os.Symlink("sub/x.js", filepath.Join(dir, "in.js"))
 	os.Symlink("loop", filepath.Join(dir, "loop"))
-	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o644); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"fifo", "empty/index.html"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return dir
 }
@@ -57,6 +59,7 @@ func TestFind(t *testing.T) {
 		"/.well-known/security.txt": "contact",
 		"/nothing":                  "404", "/index.html/": "404", "/sub/x.js/y": "404", "/empty/": "404",
 		"/.htpasswd": "404", "/.git/config": "404", "/sub/.env": "404", "/sub/%2eenv": "404",
+		"/.well-known/.env": "404", "/.well-known/.git/config": "404", "/.well-known/%2eenv": "404", "/.well-known.bak/x": "404",
 		"/out": "404", "/etc/passwd": "404", "/loop": "404", "/fifo": "404",
 		"/..%2foutside": "404", "/sub%2f..%2f..%2foutside": "404", "/%2e%2e/outside": "404", "/%00": "404", "/a%5cb": "404", "/sub%2f%2e%2e": "404",
 		"/" + strings.Repeat("a", 300): "404", "/%zz": "404",
@@ -112,6 +115,47 @@ func TestFallbackAndHidden(t *testing.T) {
 	}
 	if _, err := Open(policy.Files{Root: dir + "/nothing"}); err == nil {
 		t.Error("a folder that is not there was opened")
+	}
+}
+
+// What is wrong with the machine is no file that is missing, also where there is a
+// fallback and where an index is looked for.
+func TestMachineErrors(t *testing.T) {
+	for _, o := range []policy.Files{{}, {Fallback: "/index.html"}} {
+		o.Root = tree(t)
+		f, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		for _, path := range []string{"/index.html", "/", "/sub/"} {
+			if _, err := f.Find(path, nil); !errors.Is(err, fs.ErrClosed) || errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%+v, %s: %v", o, path, err)
+			}
+		}
+	}
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EIO, syscall.EACCES} {
+		if err := notThere(&fs.PathError{Op: "openat", Path: "x", Err: e}); errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v", err)
+		}
+	}
+	for _, e := range []error{syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG, errors.New("path escapes from parent")} {
+		if err := notThere(&fs.PathError{Op: "openat", Path: "x", Err: e}); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestContentType(t *testing.T) {
+	for name, want := range map[string]string{"a.HTML": "text/html; charset=utf-8", "a.b.js": "text/javascript; charset=utf-8", "a.woff2": "font/woff2", "a.svg": "image/svg+xml",
+		"a": "application/octet-stream", "a.html.exe": "application/octet-stream", ".css": "text/css; charset=utf-8"} {
+		if got := (&File{Name: name}).ContentType(); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	f := &File{Name: "app.js"}
+	if n := testing.AllocsPerRun(100, func() { f.ContentType() }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 
