@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"net/http"
+
 	"edge/proxy/compress"
 )
 
@@ -10,6 +12,10 @@ func (x *exchange) encoding(status int, length int64) *compress.Encoding {
 	h := x.w.Header()
 	if x.d.Rule == nil || x.d.Rule.Compress == nil {
 		delete(h, compress.OptOut)
+		return nil
+	}
+	if status == http.StatusNotModified {
+		compress.NotModified(h, x.r.Header["If-None-Match"])
 		return nil
 	}
 	how := compress.Choose(x.d.Rule.Compress, x.r.Header["Accept-Encoding"], status, h, length)

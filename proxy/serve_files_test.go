@@ -236,6 +236,9 @@ func TestCompression(t *testing.T) {
 		switch r.URL.Path {
 		case "/secret":
 			h.Set("X-Edge-Compress", "off")
+		case "/known":
+			w.WriteHeader(http.StatusNotModified)
+			return
 		case "/events":
 			h.Set("Content-Type", "text/event-stream")
 			io.WriteString(w, "data: first\n\n")
@@ -289,9 +292,20 @@ func TestCompression(t *testing.T) {
 			if path == "/" && a.header.Get("Etag") != `W/"v1"` {
 				t.Errorf("etag %s", a.header.Get("Etag"))
 			}
+			if tag := a.header.Get("Etag"); path == "/page.html" {
+				again := ask(c, requestTo(t, "GET", site+path, nil, "Accept-Encoding", "gzip", "If-None-Match", tag))
+				if again.status != 304 || again.header.Get("Etag") != tag || again.header.Get("Vary") != a.header.Get("Vary") {
+					t.Errorf("again: %d %v, want %s", again.status, again.header, tag)
+				}
+			}
 			head := ask(c, requestTo(t, "HEAD", site+path, nil, "Accept-Encoding", "gzip"))
 			if head.status != 200 || head.body != "" || head.header.Get("Content-Encoding") != a.header.Get("Content-Encoding") {
 				t.Errorf("HEAD %s: %+v", path, head)
+			}
+		}
+		for tag, want := range map[string]string{`W/"v1"`: `W/"v1"`, `"v1"`: `"v1"`} {
+			if a := ask(c, requestTo(t, "GET", site+"/known", nil, "Accept-Encoding", "gzip", "If-None-Match", tag)); a.status != 304 || a.header.Get("Etag") != want {
+				t.Errorf("known to have %s: %d %v", tag, a.status, a.header)
 			}
 		}
 		// A stream is passed on as it comes.

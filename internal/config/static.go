@@ -23,7 +23,7 @@ func staticKey() key {
 }
 
 func compressKey() key {
-	return oneOf("compress", "", "compress answers on their way to the client", of(key{kind: kBool}, "true", "false"),
+	return oneOf("compress", "", "compress answers on their way to the client, but those with the field `X-Edge-Compress: off`, for which backends choose what mixes secrets with what others can write (BREACH); it goes no further", of(key{kind: kBool}, "true", "false"),
 		obj("", "",
 			list("encodings", "[zstd, br, gzip]", "in order of preference", of(text(), encodings...)),
 			list("types", "what compresses well", "media types: `application/json`, `text/*`", text()),

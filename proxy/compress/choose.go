@@ -89,7 +89,8 @@ func defaultTypes() []string {
 // Header changes the fields of an answer that gets compressed. Its validator
 // becomes weak: the bytes are others, the meaning is the same. A client that
 // asks again sends the weak form, which If-None-Match compares weakly (RFC 9110
-// section 13.1.2), so that backends recognise it.
+// section 13.1.2), so that backends recognise it. If-Match does not: whoever edits
+// with it has to ask for the answer as it is, or the backend to opt out.
 func (e *Encoding) Header(h http.Header) {
 	h["Content-Encoding"] = []string{e.Name}
 	delete(h, "Content-Length")
@@ -100,6 +101,32 @@ func (e *Encoding) Header(h http.Header) {
 	delete(h, "Content-Digest")
 	if tag := h.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
 		h["Etag"] = []string{"W/" + tag}
+	}
+}
+
+// NotModified gives a 304 the validator and the Vary of the compressed answer that
+// a client has, which tags, its If-None-Match, tell: caches find what a 304 is
+// about by them (RFC 9111 section 4.3.4). Backends answer with their strong one.
+func NotModified(h http.Header, tags []string) {
+	delete(h, OptOut)
+	tag := h.Get("Etag")
+	if tag == "" || strings.HasPrefix(tag, "W/") {
+		return
+	}
+	weak := false
+	for _, v := range tags {
+		for part := range strings.SplitSeq(v, ",") {
+			switch strings.Trim(part, " \t") {
+			case tag:
+				return // it has the answer as it is, too
+			case "W/" + tag:
+				weak = true
+			}
+		}
+	}
+	if weak {
+		h["Etag"] = []string{"W/" + tag}
+		addVary(h)
 	}
 }
 

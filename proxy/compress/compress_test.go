@@ -15,7 +15,8 @@ import (
 	"edge/proxy/policy"
 )
 
-func decode(t testing.TB, name string, b []byte) []byte {
+// decode decompresses; ended says whether the end has to be there.
+func decode(t testing.TB, name string, b []byte, ended bool) []byte {
 	t.Helper()
 	var r io.Reader
 	var err error
@@ -36,8 +37,8 @@ func decode(t testing.TB, name string, b []byte) []byte {
 		t.Fatal(err)
 	}
 	out, err := io.ReadAll(r)
-	if err != nil && err != io.ErrUnexpectedEOF {
-		t.Fatal(err)
+	if whole := err == nil; whole != ended || err != nil && err != io.ErrUnexpectedEOF {
+		t.Errorf("%s: it ends with %v", name, err)
 	}
 	return out
 }
@@ -58,7 +59,7 @@ func TestRoundTrip(t *testing.T) {
 				if err := w.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if got := decode(t, name, out.Bytes()); !bytes.Equal(got, text) || out.Len() > len(text)/20 {
+				if got := decode(t, name, out.Bytes(), true); !bytes.Equal(got, text) || out.Len() > len(text)/20 {
 					t.Errorf("%s %d: %d bytes of %d, right: %v", name, level, out.Len(), len(text), bytes.Equal(got, text))
 				}
 			}
@@ -74,7 +75,7 @@ func TestFlush(t *testing.T) {
 		w := encoders.Begin(&Encoding{Name: name}, &out)
 		w.Write([]byte("data: first\n\n"))
 		w.Flush()
-		if got := decode(t, name, bytes.Clone(out.Bytes())); string(got) != "data: first\n\n" {
+		if got := decode(t, name, bytes.Clone(out.Bytes()), false); string(got) != "data: first\n\n" {
 			t.Errorf("%s: %q after a flush", name, got)
 		}
 		w.Abandon()
@@ -83,7 +84,7 @@ func TestFlush(t *testing.T) {
 		w = encoders.Begin(&Encoding{Name: name}, &out)
 		w.Write([]byte("other"))
 		w.Close()
-		if got := decode(t, name, out.Bytes()); string(got) != "other" {
+		if got := decode(t, name, out.Bytes(), true); string(got) != "other" {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
@@ -116,6 +117,7 @@ func TestChoose(t *testing.T) {
 		{"a stream", all, "gzip", 200, http.Header{}, -1, "gzip", "Accept-Encoding"},
 		{"double", all, "gzip", 200, http.Header{"Content-Encoding": {"br"}}, 5000, "", ""},
 		{"a part", all, "gzip", 206, http.Header{"Content-Range": {"bytes 0-1/2"}}, 5000, "", ""},
+		{"a part without its range", all, "gzip", 206, http.Header{}, 5000, "", ""},
 		{"not modified", all, "gzip", 304, http.Header{}, 5000, "", ""},
 		{"no-transform", all, "gzip", 200, http.Header{"Cache-Control": {"public, No-Transform"}}, 5000, "", ""},
 		{"opted out", all, "gzip", 200, http.Header{OptOut: {"off"}}, 5000, "", ""},
@@ -130,6 +132,7 @@ func TestChoose(t *testing.T) {
 		}
 		c.header["Etag"] = []string{`"abc"`}
 		c.header["Content-Length"] = []string{"5000"}
+		c.header["Accept-Ranges"] = []string{"bytes"}
 		e := Choose(c.c, []string{c.accept}, c.status, c.header, c.length)
 		got := ""
 		if e != nil {
@@ -139,10 +142,58 @@ func TestChoose(t *testing.T) {
 		if got != c.want || strings.Join(c.header["Vary"], ", ") != c.vary || c.header[OptOut] != nil {
 			t.Errorf("%s: %q, %v", c.name, got, c.header)
 		}
-		if tag := c.header.Get("Etag"); (tag == `W/"abc"`) != (got != "") || (c.header["Content-Length"] == nil) != (got != "") {
+		if tag := c.header.Get("Etag"); (tag == `W/"abc"`) != (got != "") || (c.header["Content-Length"] == nil) != (got != "") || (c.header["Accept-Ranges"] == nil) != (got != "") {
 			t.Errorf("%s: %v", c.name, c.header)
 		}
 	}
+}
+
+func TestNotModified(t *testing.T) {
+	for _, c := range []struct{ tag, asked, want, vary string }{
+		{`"a"`, `W/"a"`, `W/"a"`, "Accept-Encoding"},
+		{`"a"`, `W/"b", W/"a"`, `W/"a"`, "Accept-Encoding"},
+		{`"a"`, `W/"a", "a"`, `"a"`, ""},
+		{`"a"`, `"a"`, `"a"`, ""},
+		{`"a"`, `W/"A"`, `"a"`, ""},
+		{`"a"`, `*`, `"a"`, ""},
+		{`W/"a"`, `W/"a"`, `W/"a"`, ""},
+		{"", `W/`, "", ""},
+	} {
+		h := http.Header{OptOut: {"off"}}
+		if c.tag != "" {
+			h.Set("Etag", c.tag)
+		}
+		NotModified(h, []string{c.asked})
+		if h.Get("Etag") != c.want || h.Get("Vary") != c.vary || h[OptOut] != nil {
+			t.Errorf("%s, asked for %s: %v", c.tag, c.asked, h)
+		}
+	}
+}
+
+// An answer that was abandoned leaves its encoder with nothing of it.
+func TestAbandonKeepsNothing(t *testing.T) {
+	var encoders Encoders
+	for _, name := range []string{"zstd", "br", "gzip"} {
+		out := &gone{}
+		w := encoders.Begin(&Encoding{Name: name}, out)
+		w.Write([]byte("secret"))
+		w.Flush()
+		enc := w.enc
+		w.Abandon()
+		out.closed = true
+		enc.Write(bytes.Repeat([]byte("x"), 1<<20))
+		if enc.Flush(); out.late {
+			t.Errorf("%s: an encoder that was given back still writes to its client", name)
+		}
+	}
+}
+
+// gone notices what is written after an answer is over.
+type gone struct{ closed, late bool }
+
+func (g *gone) Write(p []byte) (int, error) {
+	g.late = g.late || g.closed
+	return len(p), nil
 }
 
 // A stream that is open costs a bounded amount of memory.
