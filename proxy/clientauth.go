@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"edge"
@@ -25,6 +26,9 @@ func clientAuthConfig(a *ClientAuth, min uint16) *tls.Config {
 		GetCertificate:         siteCertificate,
 		SessionTicketsDisabled: true,
 		ClientCAs:              a.Roots,
+	}
+	if a.Roots == nil {
+		cfg.ClientCAs = x509.NewCertPool() // nil would be the CAs of the Web
 	}
 	switch a.Mode {
 	case "request":
@@ -49,22 +53,30 @@ func clientAuthConfig(a *ClientAuth, min uint16) *tls.Config {
 var errRevoked = errors.New("the client's certificate was revoked")
 
 // revoked looks every certificate of a chain, but the root, up in the lists of
-// its issuer. A list that the issuer did not sign says nothing, so that it must
-// not be there: the handshake fails.
+// its issuer. Where there are lists under the issuer's name, and it signed none of
+// them, nobody knows: the handshake fails. Another CA of the same name, as after a
+// change of keys, may have signed some.
 func revoked(chain []*x509.Certificate, lists []*x509.RevocationList) error {
 	for i := 0; i+1 < len(chain); i++ {
+		var foreign error
+		signed := false
 		for _, l := range lists {
 			if !bytes.Equal(l.RawIssuer, chain[i].RawIssuer) {
 				continue
 			}
 			if err := l.CheckSignatureFrom(chain[i+1]); err != nil {
-				return fmt.Errorf("revocation list of %s: %w", l.Issuer, err)
+				foreign = fmt.Errorf("revocation list of %s: %w", l.Issuer, err)
+				continue
 			}
+			signed = true
 			for j := range l.RevokedCertificateEntries {
 				if l.RevokedCertificateEntries[j].SerialNumber.Cmp(chain[i].SerialNumber) == 0 {
 					return fmt.Errorf("%w: serial %x of %s", errRevoked, chain[i].SerialNumber, chain[i].Issuer)
 				}
 			}
+		}
+		if !signed && foreign != nil {
+			return foreign
 		}
 	}
 	return nil
@@ -92,6 +104,10 @@ func (s *Server) clientAuthConfigs(st *state) map[string]*tls.Config {
 	all := make(map[string]*tls.Config, len(st.set.ClientAuth))
 	stale := map[*x509.RevocationList]bool{}
 	for host, a := range st.set.ClientAuth {
+		if a == nil {
+			all[host] = nil
+			continue
+		}
 		all[host] = clientAuthConfig(a, st.minVersion(host))
 		for _, l := range a.CRLs {
 			if !l.NextUpdate.IsZero() && l.NextUpdate.Before(s.opts.Now()) && !stale[l] {
@@ -104,11 +120,65 @@ func (s *Server) clientAuthConfigs(st *state) map[string]*tls.Config {
 	return all
 }
 
-// identity is what a handshake says of the client; nil: it showed no certificate.
-func identity(cs *tls.ConnectionState) *policy.ClientCert {
+// shown is the certificate that the client of a connection showed.
+type shown struct {
+	chain  []*x509.Certificate // as it was sent
+	judged atomic.Pointer[judgement]
+}
+
+// judgement is what one configuration, which a reload replaces, holds of a certificate.
+type judgement struct {
+	by   *tls.Config
+	cert *policy.ClientCert
+}
+
+// newShown takes a handshake's result; nil: the client showed no certificate.
+func newShown(cs *tls.ConnectionState, by *tls.Config) *shown {
 	if len(cs.PeerCertificates) == 0 {
 		return nil
 	}
+	c := &shown{chain: cs.PeerCertificates}
+	c.judged.Store(&judgement{by, identity(cs)})
+	return c
+}
+
+// identity is who the client is by the settings in force: a connection may be older
+// than the list that revokes its certificate, or than a change of CAs. What does
+// not pass any more counts as unverified.
+func (c *shown) identity(st *state, name string, now func() time.Time) *policy.ClientCert {
+	if c == nil {
+		return nil
+	}
+	by, j := st.clientAuth(name), c.judged.Load()
+	if j.by == by {
+		return j.cert
+	}
+	cert := *j.cert
+	cert.Verified = by != nil && c.verify(by, now()) == nil
+	c.judged.Store(&judgement{by, &cert})
+	return &cert
+}
+
+// verify does what crypto/tls does at the handshake.
+func (c *shown) verify(by *tls.Config, now time.Time) error {
+	if by.ClientAuth < tls.VerifyClientCertIfGiven {
+		return errUnverified
+	}
+	o := x509.VerifyOptions{Roots: by.ClientCAs, CurrentTime: now, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	for _, cert := range c.chain[1:] {
+		o.Intermediates.AddCert(cert)
+	}
+	chains, err := c.chain[0].Verify(o)
+	if err != nil {
+		return err
+	}
+	return by.VerifyConnection(tls.ConnectionState{PeerCertificates: c.chain, VerifiedChains: chains})
+}
+
+var errUnverified = errors.New("certificates are taken unverified")
+
+// identity is what a handshake says of a client that showed a certificate.
+func identity(cs *tls.ConnectionState) *policy.ClientCert {
 	leaf := cs.PeerCertificates[0]
 	sum := sha256.Sum256(leaf.Raw)
 	c := &policy.ClientCert{

@@ -139,6 +139,21 @@ func TestClientCertificates(t *testing.T) {
 			})
 		})
 	}
+	// Each key of a CA that got a new one under its old name has a list of its own.
+	next := newClientCA(t, "clients")
+	both := mutual(t, "require", ca, ca.revoke(t, ca, 13), next.revoke(t, next, 14))
+	both.set.ClientAuth["secure.example.org"].Roots.AddCert(next.cert)
+	if err := both.Apply(both.set); err != nil {
+		t.Fatal(err)
+	}
+	eachDialect(t, both, func(t *testing.T, c *http.Client) {
+		for i, cert := range []tls.Certificate{good, taken, next.issue(t, 10, time.Hour), next.issue(t, 14, time.Hour)} {
+			c.CloseIdleConnections()
+			if a := ask(as(c, nil, cert), requestTo(t, "GET", secure, nil)); (a.status == 200) != (i%2 == 0) {
+				t.Errorf("with two keys, certificate %d: %d %v", i, a.status, a.err)
+			}
+		}
+	})
 	// A list that somebody else signed is no list.
 	r := mutual(t, "require", ca, ca.revoke(t, other, 1))
 	eachDialect(t, r, func(t *testing.T, c *http.Client) {
@@ -193,6 +208,118 @@ type oneSession struct{ tls.ClientSessionCache }
 
 func (o oneSession) Get(string) (*tls.ClientSessionState, bool) { return o.ClientSessionCache.Get("") }
 func (o oneSession) Put(_ string, s *tls.ClientSessionState)    { o.ClientSessionCache.Put("", s) }
+
+// A certificate of a CA below the root's is looked up as well, and so is that CA.
+func TestRevokedIntermediate(t *testing.T) {
+	root, below := newClientCA(t, "root"), newClientCA(t, "below")
+	leaf := func(serial int64) *x509.Certificate {
+		c, err := x509.ParseCertificate(below.issue(t, serial, time.Hour).Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	mid := *below.cert
+	mid.RawIssuer, mid.SerialNumber = root.cert.RawSubject, big.NewInt(50)
+	for _, tc := range []struct {
+		lists []*x509.RevocationList
+		good  bool
+	}{
+		{nil, true},
+		{[]*x509.RevocationList{root.revoke(t, root, 51), below.revoke(t, below, 11)}, true},
+		{[]*x509.RevocationList{root.revoke(t, root, 50)}, false},
+		{[]*x509.RevocationList{below.revoke(t, below, 10)}, false},
+		{[]*x509.RevocationList{root.revoke(t, root, 10)}, true}, // another CA's serial
+	} {
+		if err := revoked([]*x509.Certificate{leaf(10), &mid, root.cert}, tc.lists); (err == nil) != tc.good {
+			t.Errorf("%d lists: %v, want good: %v", len(tc.lists), err, tc.good)
+		}
+	}
+}
+
+// Without CAs, nobody's certificate is good: not one of the Web's either.
+func TestNoClientCAs(t *testing.T) {
+	for _, mode := range []string{"require", "verify_if_given"} {
+		if cfg := clientAuthConfig(&ClientAuth{Mode: mode}, tls.VersionTLS12); cfg.ClientCAs == nil {
+			t.Errorf("%s: the system's CAs would do", mode)
+		}
+	}
+}
+
+// A host below a wildcard is asked for what its own site asks, also nothing.
+func TestOpenHostBelowWildcard(t *testing.T) {
+	ca := newClientCA(t, "clients")
+	r := rigWith(t, http.HandlerFunc(echo), func(_ *Options, s *Settings) {
+		s.ClientAuth = map[string]*ClientAuth{"*.example.org": {Mode: "require", Roots: ca.pool()}, "open.example.org": nil}
+		s.Table = tableOf(t,
+			policy.Site{Name: "open", Hosts: []string{"open.example.org"}, TLS: true, Pool: "a"},
+			policy.Site{Name: "secure", Hosts: []string{"*.example.org"}, TLS: true, ClientAuth: true, NeedCert: true, Pool: "a"})
+	})
+	eachDialect(t, r, func(t *testing.T, c *http.Client) {
+		as(c, oneSession{tls.NewLRUClientSessionCache(1)})
+		if a := ask(c, requestTo(t, "GET", "https://open.example.org/", nil)); a.status != 200 {
+			t.Errorf("open: %d %v", a.status, a.err)
+		}
+		req := requestTo(t, "GET", "https://open.example.org/", nil)
+		req.Host = "x.example.org"
+		if a := ask(c, req); a.status != 421 {
+			t.Errorf("Host x on a connection for open: %d %v", a.status, a.err)
+		}
+		c.CloseIdleConnections()
+		if a := ask(c, requestTo(t, "GET", "https://x.example.org/", nil)); a.status != 0 {
+			t.Errorf("x: %d", a.status)
+		}
+	})
+}
+
+// A connection is no way around a list that was loaded after it was made, nor
+// around other CAs; without either it stays.
+func TestRevokedByReload(t *testing.T) {
+	ca := newClientCA(t, "clients")
+	for _, mode := range []string{"require", "verify_if_given"} {
+		r := mutual(t, mode, ca)
+		first := r.set
+		for _, tc := range []struct {
+			name string
+			auth *ClientAuth
+			good bool
+		}{
+			{"the same again", &ClientAuth{Mode: mode, Roots: ca.pool()}, true},
+			{"a list of others", &ClientAuth{Mode: mode, Roots: ca.pool(), CRLs: []*x509.RevocationList{ca.revoke(t, ca, 99)}}, true},
+			{"revoked", &ClientAuth{Mode: mode, Roots: ca.pool(), CRLs: []*x509.RevocationList{ca.revoke(t, ca, 10)}}, false},
+			{"another CA", &ClientAuth{Mode: mode, Roots: newClientCA(t, "others").pool()}, false},
+			{"taken unverified", &ClientAuth{Mode: "request"}, false},
+		} {
+			eachDialect(t, r, func(t *testing.T, c *http.Client) {
+				if err := r.Apply(first); err != nil {
+					t.Fatal(err)
+				}
+				as(c, nil, ca.issue(t, 10, time.Hour))
+				if a := ask(c, requestTo(t, "GET", "https://secure.example.org/", nil)); a.status != 200 || a.header.Get("Got-X-Client-Cert-Names") != "ann@example.org" {
+					t.Fatal(a)
+				}
+				next := first
+				next.ClientAuth = map[string]*ClientAuth{"secure.example.org": tc.auth}
+				if err := r.Apply(next); err != nil {
+					t.Fatal(err)
+				}
+				for range 2 { // the second time from memory
+					a := ask(c, requestTo(t, "GET", "https://secure.example.org/", nil))
+					status, names := 200, "ann@example.org"
+					if !tc.good {
+						names = ""
+						if mode == "require" {
+							status = 421
+						}
+					}
+					if a.status != status || a.header.Get("Got-X-Client-Cert-Names") != names {
+						t.Errorf("%s, %s: %d %v %v", mode, tc.name, a.status, a.err, a.header)
+					}
+				}
+			})
+		}
+	}
+}
 
 // A connection from before a reload that asks for certificates does not stay open for it.
 func TestClientAuthAfterReload(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"edge"
-	"edge/proxy/policy"
 )
 
 // conn is one accepted TCP connection, beneath TLS. It carries what is known
@@ -38,7 +37,7 @@ type conn struct {
 	version uint16
 	cipher  uint16
 	resumed bool
-	cert    *policy.ClientCert    // nil: the client showed none
+	shown   *shown                // nil: the client showed no certificate
 	h1      atomic.Pointer[guard] // nil on HTTP/2, and until the handshake is over
 
 	// refreshAt and fixed are used by the one goroutine that writes at a time

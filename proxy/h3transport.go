@@ -176,7 +176,7 @@ func (l *quicListener) serve(c *conn, q *quic.Conn) {
 	cs := q.ConnectionState().TLS
 	s.reportQUIC(c, &cs, nil)
 	c.sni, c.alpn, c.version, c.cipher, c.resumed = c.hs.name, cs.NegotiatedProtocol, cs.Version, cs.CipherSuite, cs.DidResume
-	c.cert = identity(&cs)
+	c.shown = newShown(&cs, c.hs.state.clientAuth(c.sni))
 	c.hs = nil
 	if !c.quic.attach(q) {
 		return

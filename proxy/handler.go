@@ -99,7 +99,7 @@ func (x *exchange) begin() {
 	x.fields = fieldsOf(x.fields[:0], r.Header)
 	x.req = policy.Request{
 		Method: r.Method, Scheme: c.listener, Host: r.Host, Path: path, Query: query,
-		Major: r.ProtoMajor, Header: x.fields, Remote: c.remote, TLS: c.version, SNI: c.sni, Cert: c.cert,
+		Major: r.ProtoMajor, Header: x.fields, Remote: c.remote, TLS: c.version, SNI: c.sni, Cert: c.shown.identity(x.st, c.sni, x.srv.opts.Now),
 	}
 	x.ev = edge.RequestEvent{
 		Start: time.Now(), Listener: c.listener, Site: edge.OtherSite, RequestID: x.srv.ids.next(),

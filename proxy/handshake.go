@@ -42,7 +42,7 @@ func (s *Server) handshake(c *conn, st *state) {
 		return
 	}
 	c.sni, c.alpn, c.version, c.cipher, c.resumed = hs.name, cs.NegotiatedProtocol, cs.Version, cs.CipherSuite, cs.DidResume
-	c.cert = identity(&cs)
+	c.shown = newShown(&cs, st.clientAuth(hs.name))
 	if cs.NegotiatedProtocol == "h2" {
 		c.become("h2")
 		st.engine.serve(newH2Guard(c, tc, &st.engine.limits))

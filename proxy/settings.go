@@ -22,7 +22,7 @@ type Options struct {
 	// QUICKey is what address tokens and stateless resets of HTTP/3 are made from: where it
 	// outlives the process, clients notice at once that it has gone. Zero: random.
 	QUICKey [32]byte
-	Now     func() time.Time // nil: time.Now; of ticket rotation
+	Now     func() time.Time // nil: time.Now; of ticket rotation and client certificates
 }
 
 // Settings are what a reload replaces. They are not changed after Apply took them.
@@ -36,8 +36,9 @@ type Settings struct {
 	// them closes them, once the settings are no longer in force.
 	Folders      map[*policy.Files]*files.Folder
 	Certificates CertSource // nil: no name has a certificate
-	// ClientAuth asks for certificates of clients, by host as in MinVersion. Its
-	// sites share no session tickets with others.
+	// ClientAuth asks for certificates of clients, by host as in MinVersion; nil: this
+	// host does not, whatever a wildcard asks for. Its sites share no session tickets
+	// with others.
 	ClientAuth map[string]*ClientAuth
 	// Passthrough hands whole TLS connections to a pool's servers by server name
 	// ("*.suffix" allowed), without ending TLS. Challenge names never are.

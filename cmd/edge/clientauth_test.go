@@ -6,7 +6,24 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"edge/internal/config"
 )
+
+// A site that asks for nothing says so to the proxy, in case a wildcard of another
+// site asks.
+func TestClientAuthsOfOpenSites(t *testing.T) {
+	secure := config.Site{Hosts: []string{"*.example.org"}}
+	secure.TLS.ClientAuth = &config.ClientAuth{Mode: "require"}
+	open := config.Site{Hosts: []string{"open.example.org"}}
+	auths, err := clientAuths(&config.Config{Sites: []config.Site{secure, open}})
+	if a, listed := auths["open.example.org"]; err != nil || !listed || a != nil || auths["*.example.org"] == nil {
+		t.Errorf("%v %v", auths, err)
+	}
+	if auths, err := clientAuths(&config.Config{Sites: []config.Site{open}}); err != nil || len(auths) != 0 {
+		t.Errorf("nobody asks: %v %v", auths, err)
+	}
+}
 
 // A connection that was made for a site without certificates of clients opens no
 // site that asks for them.

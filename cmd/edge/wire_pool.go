@@ -125,14 +125,19 @@ func passthrough(cfg *config.Config) map[string]*proxy.Forward {
 	return out
 }
 
-// clientAuths lists the sites that ask for certificates, by host.
+// clientAuths lists what sites ask of their clients, by host: also those that ask
+// for nothing, which may be below another site's wildcard.
 func clientAuths(cfg *config.Config) (map[string]*proxy.ClientAuth, error) {
-	out := map[string]*proxy.ClientAuth{}
+	out, asked := map[string]*proxy.ClientAuth{}, false
 	for _, s := range cfg.Sites {
 		c := s.TLS.ClientAuth
 		if c == nil {
+			for _, h := range s.Hosts {
+				out[h] = nil
+			}
 			continue
 		}
+		asked = true
 		a := &proxy.ClientAuth{Mode: c.Mode, Roots: x509.NewCertPool()}
 		a.Roots.AppendCertsFromPEM(c.Roots) // config has checked it
 		for _, der := range c.CRLs {
@@ -145,6 +150,9 @@ func clientAuths(cfg *config.Config) (map[string]*proxy.ClientAuth, error) {
 		for _, h := range s.Hosts {
 			out[h] = a
 		}
+	}
+	if !asked {
+		return nil, nil
 	}
 	return out, nil
 }
