@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +19,8 @@ import (
 // clientAuthConfig is the configuration of handshakes for a host that asks its
 // clients for certificates. It has no session tickets: whoever comes shows the
 // certificate each time, and a session of another site opens nothing here
-// (CVE-2025-23419).
-func clientAuthConfig(a *ClientAuth, min uint16) *tls.Config {
+// (CVE-2025-23419). look sees each list at each handshake.
+func clientAuthConfig(a *ClientAuth, min uint16, look func(*x509.RevocationList)) *tls.Config {
 	cfg := &tls.Config{
 		MinVersion:             min,
 		NextProtos:             []string{"h2", "http/1.1"},
@@ -39,6 +40,9 @@ func clientAuthConfig(a *ClientAuth, min uint16) *tls.Config {
 		cfg.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+		for _, l := range a.CRLs {
+			look(l)
+		}
 		for _, chain := range cs.VerifiedChains {
 			if err := revoked(chain, a.CRLs); err != nil {
 				return err
@@ -102,20 +106,22 @@ func (s *Server) clientAuthConfigs(st *state) map[string]*tls.Config {
 		return nil
 	}
 	all := make(map[string]*tls.Config, len(st.set.ClientAuth))
-	stale := map[*x509.RevocationList]bool{}
+	var told sync.Map // *x509.RevocationList -> true
+	look := func(l *x509.RevocationList) {
+		if l.NextUpdate.IsZero() || s.opts.Now().Before(l.NextUpdate) {
+			return
+		}
+		if _, twice := told.LoadOrStore(l, true); !twice {
+			s.log.Warn("a revocation list is out of date: what it lists stays refused, but more may have been revoked since; fetch a new one and reload",
+				"issuer", l.Issuer.String(), "next_update", l.NextUpdate.Format(time.RFC3339))
+		}
+	}
 	for host, a := range st.set.ClientAuth {
 		if a == nil {
 			all[host] = nil
 			continue
 		}
-		all[host] = clientAuthConfig(a, st.minVersion(host))
-		for _, l := range a.CRLs {
-			if !l.NextUpdate.IsZero() && l.NextUpdate.Before(s.opts.Now()) && !stale[l] {
-				stale[l] = true
-				s.log.Warn("a revocation list is out of date: what it does not list may have been revoked since; fetch a new one and reload",
-					"issuer", l.Issuer.String(), "next_update", l.NextUpdate.Format(time.RFC3339))
-			}
-		}
+		all[host] = clientAuthConfig(a, st.minVersion(host), look)
 	}
 	return all
 }

@@ -7,8 +7,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"log/slog"
 	"math/big"
 	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -237,10 +241,60 @@ func TestRevokedIntermediate(t *testing.T) {
 	}
 }
 
+// A list that goes out of date while it is in force still refuses what it lists,
+// and is told of once.
+func TestRevocationListGoesOutOfDate(t *testing.T) {
+	ca := newClientCA(t, "clients")
+	l := ca.revoke(t, ca, 13)
+	var later atomic.Int64
+	var log syncBuffer
+	r := rigWith(t, http.HandlerFunc(echo), func(o *Options, s *Settings) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+		s.ClientAuth = map[string]*ClientAuth{"secure.example.org": {Mode: "require", Roots: ca.pool(), CRLs: []*x509.RevocationList{l}}}
+		s.Table = tableOf(t, policy.Site{Name: "secure", Hosts: []string{"secure.example.org"}, TLS: true, ClientAuth: true, NeedCert: true, Pool: "a"})
+	})
+	good, taken := ca.issue(t, 10, 4*time.Hour), ca.issue(t, 13, 4*time.Hour)
+	visit := func(want int) {
+		for _, d := range dialects() {
+			for cert, status := range map[*tls.Certificate]int{&good: 200, &taken: 0} {
+				if a := ask(as(d.client(r), nil, *cert), requestTo(t, "GET", "https://secure.example.org/", nil)); a.status != status {
+					t.Errorf("%s: %d %v, want %d", d.name, a.status, a.err, status)
+				}
+			}
+		}
+		if n := strings.Count(log.String(), "out of date"); n != want {
+			t.Errorf("told %d times, want %d: %s", n, want, log.String())
+		}
+	}
+	visit(0)
+	later.Store(int64(2 * time.Hour))
+	visit(1)
+	visit(1)
+}
+
+// syncBuffer is written by many.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 // Without CAs, nobody's certificate is good: not one of the Web's either.
 func TestNoClientCAs(t *testing.T) {
 	for _, mode := range []string{"require", "verify_if_given"} {
-		if cfg := clientAuthConfig(&ClientAuth{Mode: mode}, tls.VersionTLS12); cfg.ClientCAs == nil {
+		if cfg := clientAuthConfig(&ClientAuth{Mode: mode}, tls.VersionTLS12, nil); cfg.ClientCAs == nil {
 			t.Errorf("%s: the system's CAs would do", mode)
 		}
 	}
@@ -288,7 +342,7 @@ func TestRevokedByReload(t *testing.T) {
 			{"a list of others", &ClientAuth{Mode: mode, Roots: ca.pool(), CRLs: []*x509.RevocationList{ca.revoke(t, ca, 99)}}, true},
 			{"revoked", &ClientAuth{Mode: mode, Roots: ca.pool(), CRLs: []*x509.RevocationList{ca.revoke(t, ca, 10)}}, false},
 			{"another CA", &ClientAuth{Mode: mode, Roots: newClientCA(t, "others").pool()}, false},
-			{"taken unverified", &ClientAuth{Mode: "request"}, false},
+			{"taken unverified", &ClientAuth{Mode: "request", Roots: ca.pool()}, false},
 		} {
 			eachDialect(t, r, func(t *testing.T, c *http.Client) {
 				if err := r.Apply(first); err != nil {
