@@ -122,6 +122,9 @@ func (s *Server) clientAuthConfigs(st *state) map[string]*tls.Config {
 			continue
 		}
 		all[host] = clientAuthConfig(a, st.minVersion(host), look)
+		for _, l := range a.CRLs {
+			look(l)
+		}
 	}
 	return all
 }

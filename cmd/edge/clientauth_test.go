@@ -1,18 +1,11 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"io"
-	"math/big"
 	"strings"
 	"testing"
-	"time"
 
 	"edge/internal/config"
 )
@@ -23,34 +16,12 @@ func TestClientAuthsOfOpenSites(t *testing.T) {
 	secure := config.Site{Hosts: []string{"*.example.org"}}
 	secure.TLS.ClientAuth = &config.ClientAuth{Mode: "require"}
 	open := config.Site{Hosts: []string{"open.example.org"}}
-	auths, err := clientAuths(&config.Config{Sites: []config.Site{secure, open}}, time.Now())
+	auths, err := clientAuths(&config.Config{Sites: []config.Site{secure, open}})
 	if a, listed := auths["open.example.org"]; err != nil || !listed || a != nil || auths["*.example.org"] == nil {
 		t.Errorf("%v %v", auths, err)
 	}
-	if auths, err := clientAuths(&config.Config{Sites: []config.Site{open}}, time.Now()); err != nil || len(auths) != 0 {
+	if auths, err := clientAuths(&config.Config{Sites: []config.Site{open}}); err != nil || len(auths) != 0 {
 		t.Errorf("nobody asks: %v %v", auths, err)
-	}
-}
-
-// A revocation list that is out of date is not taken.
-func TestClientAuthsTakeNoOldList(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	ca := &x509.Certificate{Subject: pkix.Name{CommonName: "clients"}, SubjectKeyId: []byte("id"), KeyUsage: x509.KeyUsageCRLSign}
-	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now, NextUpdate: now.Add(time.Hour)}, ca, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	site := config.Site{Hosts: []string{"a.example.org"}}
-	site.TLS.ClientAuth = &config.ClientAuth{Mode: "require", CRLs: [][]byte{list}}
-	for after, good := range map[time.Duration]bool{0: true, 2 * time.Hour: false} {
-		auths, err := clientAuths(&config.Config{Sites: []config.Site{site}}, now.Add(after))
-		if good && (err != nil || len(auths["a.example.org"].CRLs) != 1) || !good && (err == nil || !strings.Contains(err.Error(), "out of date")) {
-			t.Errorf("after %v: %v %v", after, auths, err)
-		}
 	}
 }
 

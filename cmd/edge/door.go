@@ -151,7 +151,7 @@ func (d *door) proxySettings(next, old *live) error {
 		fresh = append(fresh, pools[key])
 	}
 	next.fresh = fresh
-	auths, err := clientAuths(cfg, time.Now())
+	auths, err := clientAuths(cfg)
 	if err != nil {
 		next.drop()
 		return err

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/url"
 	"strings"
-	"time"
 
 	"edge/internal/config"
 	"edge/proxy"
@@ -128,7 +127,7 @@ func passthrough(cfg *config.Config) map[string]*proxy.Forward {
 
 // clientAuths lists what sites ask of their clients, by host: also those that ask
 // for nothing, which may be below another site's wildcard.
-func clientAuths(cfg *config.Config, now time.Time) (map[string]*proxy.ClientAuth, error) {
+func clientAuths(cfg *config.Config) (map[string]*proxy.ClientAuth, error) {
 	out, asked := map[string]*proxy.ClientAuth{}, false
 	for _, s := range cfg.Sites {
 		c := s.TLS.ClientAuth
@@ -145,9 +144,6 @@ func clientAuths(cfg *config.Config, now time.Time) (map[string]*proxy.ClientAut
 			crl, err := x509.ParseRevocationList(der)
 			if err != nil {
 				return nil, fmt.Errorf("site %s: revocation list: %w", siteName(s), err)
-			}
-			if !crl.NextUpdate.IsZero() && crl.NextUpdate.Before(now) {
-				return nil, fmt.Errorf("site %s: revocation list of %s: out of date since %s; fetch the CA's new one, since more may have been revoked", siteName(s), crl.Issuer, crl.NextUpdate.Format(time.RFC3339))
 			}
 			a.CRLs = append(a.CRLs, crl)
 		}

@@ -10,7 +10,7 @@ func clientAuthKey() key {
 	return obj("client_auth", "ask clients for certificates; {client_cert_subject} and its like in `headers` tell the backend",
 		of(str("mode", "require", "require: nobody comes in without; verify_if_given: who shows one must show a good one; request: any, unverified"), "require", "verify_if_given", "request"),
 		list("roots", "", "PEM files with the CAs that issue them; needed but for `request`", text()),
-		list("crl", "", "revocation lists, PEM or DER; what they list is refused. The door takes none that is out of date; one that gets so goes on refusing what it lists", text()))
+		list("crl", "", "revocation lists, PEM or DER; what they list is refused. One that is out of date goes on refusing what it lists, and the log says so", text()))
 }
 
 func (l *loader) decodeClientAuth(v value) *ClientAuth {
