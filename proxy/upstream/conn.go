@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
-	"syscall"
 	"time"
 
 	"edge/proxy/policy"
@@ -16,6 +15,7 @@ import (
 type conn struct {
 	p         *Server
 	nc        net.Conn
+	link      *link // beneath nc
 	in        input
 	out       []byte // head of the request, reused
 	fields    []policy.Field
@@ -30,6 +30,11 @@ type conn struct {
 
 func newConn(p *Server, nc net.Conn) *conn {
 	c := &conn{p: p, nc: nc}
+	if tc, ok := nc.(*tls.Conn); ok {
+		c.link = tc.NetConn().(*link)
+	} else {
+		c.link = newLink(nc)
+	}
 	c.in = input{r: nc, buf: make([]byte, 4<<10), limit: p.o.HeaderBytes}
 	c.in.before = c.body.waits
 	return c
@@ -73,32 +78,14 @@ func (c *conn) writeBy(now time.Time, d time.Duration) {
 	}
 }
 
-// alive looks, without blocking, whether the peer has closed the connection or
-// has sent something that nobody asked for. Both make it useless.
+// alive looks, without waiting, whether the peer has closed the connection or
+// has sent something that nobody asked for. Both make it useless, and the second
+// would be taken for the answer to the next request.
 func (c *conn) alive() bool {
-	nc := c.nc
-	if tc, ok := nc.(*tls.Conn); ok {
-		nc = tc.NetConn()
+	if c.secure() {
+		return c.link.quiet(c.nc)
 	}
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
-		return true
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
-	// A deadline that passed while the connection was idle says nothing.
-	c.readUntil = time.Time{}
-	c.nc.SetReadDeadline(c.readUntil)
-	alive := false
-	err = raw.Read(func(fd uintptr) bool {
-		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		alive = n < 0 && (err == syscall.EAGAIN || err == syscall.EWOULDBLOCK)
-		return true
-	})
-	return err == nil && alive
+	return c.link.quiet(c.link)
 }
 
 // exchange sends r and reads the head of the final answer. sent reports that
@@ -149,23 +136,63 @@ func (c *conn) unwatch() bool {
 // answer, which may come before the body is complete.
 func (c *conn) send(r *Request) (sent bool, err error) {
 	c.out = appendHead(c.out[:0], r)
-	if sent, err = c.writeOut(); err != nil || r.Body == nil {
+	defer c.trim()
+	n := 0
+	if r.Body == nil && c.link.raw != nil && !c.secure() {
+		if n, err = c.ask(); err != nil || n == len(c.out) {
+			return n > 0, err
+		}
+	}
+	if sent, err = c.writeOut(n); err != nil || r.Body == nil {
 		return sent, err
 	}
 	c.body.send(r)
 	return true, nil
 }
 
+func (c *conn) secure() bool {
+	_, ok := c.nc.(*tls.Conn)
+	return ok
+}
+
+// ask writes the head and waits for the answer to it, for as long as one has
+// patience. It leaves what comes, or the error, to the next read of the input.
+func (c *conn) ask() (wrote int, err error) {
+	c.bePatient(time.Now())
+	in := &c.in
+	wrote, n, werr, rerr := c.link.writeAndWait(c.out, in.buf)
+	if werr != nil || wrote < len(c.out) {
+		return wrote, werr
+	}
+	in.r0, in.w0 = 0, n
+	if isTimeout(rerr) {
+		c.watch()
+	} else if n == 0 {
+		in.early = rerr
+	}
+	return wrote, nil
+}
+
+// bePatient gives reads the time in which most answers come.
+func (c *conn) bePatient(now time.Time) {
+	most := c.p.o.HeaderTimeout
+	c.readWithin(now, min(patience, most), min(2*patience, most))
+}
+
 // maxHeadKept bounds the buffer that a connection keeps between requests.
 const maxHeadKept = 8 << 10
 
-func (c *conn) writeOut() (sent bool, err error) {
-	c.writeBy(time.Now(), c.p.o.HeaderTimeout)
-	n, err := c.nc.Write(c.out)
+func (c *conn) trim() {
 	if cap(c.out) > maxHeadKept {
 		c.out = nil
 	}
-	return n > 0, err
+}
+
+// writeOut writes the head from its n-th byte on.
+func (c *conn) writeOut(n int) (sent bool, err error) {
+	c.writeBy(time.Now(), c.p.o.HeaderTimeout)
+	more, err := c.nc.Write(c.out[n:])
+	return n+more > 0, err
 }
 
 // bodyError is a failure of the side that the request body comes from.
@@ -219,7 +246,7 @@ func (c *conn) waitHead(ctx context.Context) error {
 		if watching {
 			c.readBy(start, c.p.o.HeaderTimeout)
 		} else {
-			c.readWithin(start, min(patience, c.p.o.HeaderTimeout), min(2*patience, c.p.o.HeaderTimeout))
+			c.bePatient(start)
 		}
 		if ctx.Err() != nil { // the watch may have run before the lines above
 			return ctx.Err()

@@ -17,10 +17,15 @@ type input struct {
 	// before is called when a read is about to wait. Parsers ask for more in many
 	// places: a deadline that was set in one of them would not hold in the others.
 	before func() error
+	early  error // of a read that was made already
 }
 
 // wait reads from the connection itself.
 func (in *input) wait(p []byte) (int, error) {
+	if err := in.early; err != nil {
+		in.early = nil
+		return 0, err
+	}
 	if in.before != nil {
 		if err := in.before(); err != nil {
 			return 0, err

@@ -115,7 +115,7 @@ func (p *Server) try(ctx context.Context, r *Request, fresh bool) (res *Response
 	}
 	var c *conn
 	if !fresh && p.o.ProxyProtocol == 0 {
-		c = p.takeIdle(r.Replayable)
+		c = p.takeIdle()
 	}
 	if c == nil {
 		nc, derr := p.dial(ctx, r)
@@ -163,7 +163,7 @@ func (p *Server) dial(ctx context.Context, r *Request) (net.Conn, error) {
 			cfg = cfg.Clone()
 			cfg.NextProtos = []string{"http/1.1"}
 		}
-		tc := tls.Client(nc, cfg)
+		tc := tls.Client(newLink(nc), cfg)
 		if err = tc.HandshakeContext(dctx); err != nil {
 			_ = nc.Close()
 		}
@@ -225,10 +225,10 @@ func (connectTimeout) Error() string   { return "no connection within connect_ti
 func (connectTimeout) Timeout() bool   { return true }
 func (connectTimeout) Temporary() bool { return true }
 
-// takeIdle returns the connection that was used last, counted as in use, or nil. For a request
-// that cannot be sent twice, or after some idle time, it first looks whether
-// the upstream has closed it.
-func (p *Server) takeIdle(replayable bool) *conn {
+// takeIdle returns the connection that was used last, counted as in use, or nil.
+// It looks at each first: what came after an answer was complete would be taken
+// for the answer to somebody else's request.
+func (p *Server) takeIdle() *conn {
 	for {
 		p.mu.Lock()
 		n := len(p.idle)
@@ -241,8 +241,7 @@ func (p *Server) takeIdle(replayable bool) *conn {
 		p.idle = p.idle[:n-1]
 		p.inUse++
 		p.mu.Unlock()
-		since := time.Since(c.idleSince)
-		if since < p.o.IdleTimeout && (replayable && since < time.Second || c.alive()) {
+		if time.Since(c.idleSince) < p.o.IdleTimeout && c.alive() {
 			return c
 		}
 		p.discard(c)
