@@ -10,7 +10,6 @@ import (
 
 	"edge"
 	"edge/internal/config"
-	"edge/proxy/upstream"
 )
 
 // This file maps configuration onto the options of the packages, and does
@@ -18,19 +17,6 @@ import (
 
 // siteName is the name under which a site appears in metrics and logs.
 func siteName(s config.Site) string { return s.Hosts[0] }
-
-// hostOf is the Host header for an upstream: without the port that its
-// scheme implies, as any other client would send it.
-func hostOf(o upstream.Options) string {
-	implied := ":80"
-	if o.Scheme == "https" {
-		implied = ":443"
-	}
-	if strings.HasPrefix(o.Address, "unix:") {
-		return "localhost"
-	}
-	return strings.TrimSuffix(o.Address, implied)
-}
 
 // httpsPort is the port that redirects name: that of the first HTTPS listener.
 func httpsPort(cfg *config.Config) string {

@@ -166,7 +166,7 @@ func (w *routing) action(c *config.Route) (a policy.Action, err error) {
 			if err != nil {
 				return a, err
 			}
-			a.Proxy.Host = hostOf(o)
+			a.Proxy.Host = o.Host()
 		}
 	}
 	return a, nil

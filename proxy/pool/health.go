@@ -77,7 +77,7 @@ func (p *Pool) check(ctx context.Context, h *Health, m *member) error {
 	}
 	host := h.Host
 	if host == "" {
-		host = m.address
+		host = m.Server.Host()
 	}
 	res, err := m.Server.RoundTrip(ctx, &upstream.Request{Method: http.MethodGet, Target: h.Path, Host: host, Replayable: true})
 	if err != nil {

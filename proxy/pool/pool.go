@@ -147,7 +147,7 @@ func (p *Pool) tries(ctx context.Context, r *upstream.Request) (*upstream.Respon
 		attempts++
 		if err == nil && !p.unwell(res.Status) {
 			p.succeeded(m)
-		} else if ctx.Err() == nil {
+		} else if ctx.Err() == nil && !clientsFault(err) {
 			p.failed(m, err)
 		}
 		tried = append(tried, m)
@@ -171,6 +171,13 @@ func (p *Pool) tries(ctx context.Context, r *upstream.Request) (*upstream.Respon
 	}
 }
 
+// clientsFault reports whether an error says nothing of the server: or clients could
+// take servers out with bodies that they break off.
+func clientsFault(err error) bool {
+	ue, ok := errors.AsType[*upstream.Error](err)
+	return ok && ue.Client
+}
+
 // again reports whether a request is tried at another server.
 func (p *Pool) again(ctx context.Context, r *upstream.Request, res *upstream.Response, err error, tried []*member) bool {
 	if ctx.Err() != nil || len(tried) >= p.o.Retry.Attempts || len(tried) >= len(p.members) {
@@ -178,8 +185,9 @@ func (p *Pool) again(ctx context.Context, r *upstream.Request, res *upstream.Res
 	}
 	if err != nil {
 		ue, ok := errors.AsType[*upstream.Error](err)
-		// A server that could not be reached has seen nothing.
-		if !ok || ue.Op != "connect" && !(r.Replayable && r.Body == nil && !ue.Malformed) {
+		// A server that could not be reached has seen nothing. One that was too slow
+		// has used up the time that there is for an answer.
+		if !ok || ue.Op != "connect" && !(r.Replayable && r.Body == nil && !ue.Malformed && !ue.Timeout) {
 			return false
 		}
 	} else if !r.Replayable || r.Body != nil || res.Upgraded != nil || !slices.Contains(p.o.Retry.Status, res.Status) {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -509,5 +510,45 @@ func TestTotal(t *testing.T) {
 	var ue *upstream.Error
 	if !errors.As(err, &ue) || ue.Status() != 504 || time.Since(start) > 3*time.Second {
 		t.Errorf("after %v: %v", time.Since(start), err)
+	}
+}
+
+// Clients take no server out, however many bodies they break off.
+func TestClientsEjectNobody(t *testing.T) {
+	a, b := newBackend(t, nil), newBackend(t, nil)
+	swallow := func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }
+	a.become(swallow)
+	b.become(swallow)
+	p := newPool(t, Options{}, a, b)
+	for range 30 {
+		_, err := p.RoundTrip(t.Context(), &upstream.Request{Method: "POST", Target: "/", Host: "x", Body: io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(io.ErrUnexpectedEOF)), ContentLength: 100})
+		if err == nil {
+			t.Fatal("no error")
+		}
+	}
+	for _, s := range p.Status() {
+		if s.State != "up" || s.Ejections > 0 || s.Failures > 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// A server that is too slow has used up the time: nobody waits for it twice.
+func TestNoRetryAfterTimeout(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	wait := func(http.ResponseWriter, *http.Request) { <-hang }
+	a, b := newBackend(t, wait), newBackend(t, wait)
+	var servers []Server
+	for _, s := range []*backend{a, b} {
+		c := s.server(1)
+		c.Options.HeaderTimeout = 50 * time.Millisecond
+		servers = append(servers, c)
+	}
+	p := newPool(t, Options{Servers: servers})
+	res, err := p.RoundTrip(t.Context(), &upstream.Request{Method: "GET", Target: "/", Host: "x", Replayable: true})
+	ue, ok := err.(*upstream.Error)
+	if !ok || !ue.Timeout || p.Status()[0].Requests+p.Status()[1].Requests != 1 {
+		t.Errorf("%v %v %+v", res, err, p.Status())
 	}
 }

@@ -188,11 +188,13 @@ const maxTrailers = 64
 
 func (b *body) readTrailer() error {
 	in := &b.c.in
+	left := in.limit // as for a head
 	for n := 0; ; n++ {
-		l, err := in.line(in.limit)
+		l, err := in.line(left)
 		if err != nil {
 			return err
 		}
+		left -= len(l) + 2
 		if len(l) == 0 {
 			return nil
 		}
@@ -296,12 +298,17 @@ type sender struct {
 	going   bool // go100 is closed
 
 	unwanted atomic.Bool // the body is not to be read at all
+	waiting  atomic.Bool // for more of the body
 
 	done chan struct{} // closed when run has ended
 	mu   sync.Mutex
 	err  error
 	over bool
 }
+
+// starved reports whether it waits for its own side: an upstream that loses its
+// patience then is not to blame.
+func (s *sender) starved() bool { return s != nil && s.waiting.Load() }
 
 // senderGrace is how long the end of an exchange waits for its sender: an
 // upstream may have read the last byte, and answered, before the write of that
@@ -371,7 +378,9 @@ func (s *sender) copy() error {
 	left := s.length
 	const room = 10 // chunk size in hex, CRLF
 	for {
+		s.waiting.Store(true)
 		n, err := s.body.Read(buf[room : len(buf)-2])
+		s.waiting.Store(false)
 		if n > 0 {
 			b := buf[room : room+n]
 			switch {

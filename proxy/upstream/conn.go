@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -106,10 +107,13 @@ func (c *conn) exchange(ctx context.Context, r *Request) (res *Response, sent bo
 		}
 	}
 	if err := c.readFinal(ctx, r); err != nil {
+		starved := c.body.out.starved()
 		c.unwatch()
 		c.close()
 		c.body.abandon()
-		return nil, sent, c.p.fail(ctx, "header", err)
+		e := c.p.fail(ctx, "header", err)
+		e.Client = starved || isBodyError(err)
+		return nil, sent, e
 	}
 	return &c.res, sent, nil
 }
@@ -201,6 +205,11 @@ type bodyError struct{ err error }
 func (e bodyError) Error() string { return "request body: " + e.err.Error() }
 func (e bodyError) Unwrap() error { return e.err }
 
+func isBodyError(err error) bool {
+	_, is := errors.AsType[bodyError](err)
+	return is
+}
+
 // maxInterim bounds the 1xx answers to one request.
 const maxInterim = 32
 
@@ -227,6 +236,9 @@ func (c *conn) readFinal(ctx context.Context, r *Request) error {
 			return c.final(r, h)
 		case h.status == 100:
 			c.body.proceed()
+		}
+		if _, _, err := h.framing(r.Method); err != nil {
+			return err
 		}
 		if r.Interim != nil {
 			if err := r.Interim(h.status, h.fields); err != nil {

@@ -15,6 +15,7 @@ type Error struct {
 	Address   string
 	Timeout   bool
 	Malformed bool // the upstream broke the protocol
+	Client    bool // no fault of the upstream: the body of the request failed, or did not come
 	Err       error
 }
 

@@ -145,8 +145,8 @@ func (h *head) framing(method string) (length int64, chunked bool, err error) {
 		return 0, false, malformed("both Transfer-Encoding and Content-Length")
 	}
 	if h.bodiless(method) {
-		if h.status == 204 && length > 0 || h.status == 204 && chunked {
-			return 0, false, malformed("204 with a body")
+		if (h.status < 200 || h.status == 204) && (length > 0 || chunked) {
+			return 0, false, malformed("%d with a body", h.status)
 		}
 		return max(length, 0), false, nil
 	}
@@ -155,7 +155,7 @@ func (h *head) framing(method string) (length int64, chunked bool, err error) {
 
 // bodiless reports that no body follows, whatever the fields say (RFC 9112 section 6.3).
 func (h *head) bodiless(method string) bool {
-	return method == "HEAD" || h.status == 204 || h.status == 304
+	return method == "HEAD" || h.status < 200 || h.status == 204 || h.status == 304
 }
 
 // parseLength accepts digits only: no sign, no list, no superfluous zero.

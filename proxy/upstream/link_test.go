@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,7 +96,7 @@ func TestLateExcessIsNobodysAnswer(t *testing.T) {
 	} {
 		t.Run(class, func(t *testing.T) {
 			overBoth(t, func(t *testing.T, secure bool, with func(*x509.CertPool) func(*Options)) {
-				whole, sent := make(chan struct{}), make(chan struct{})
+				whole, sent := make(chan struct{}), make(chan struct{}, 2)
 				addr, conns, roots := talker(t, secure, func(c net.Conn, n int32, _ *http.Request) {
 					switch {
 					case n > 1:
@@ -108,7 +109,7 @@ func TestLateExcessIsNobodysAnswer(t *testing.T) {
 					default:
 						io.WriteString(c, tc.answer+evil)
 					}
-					close(sent)
+					sent <- struct{}{}
 				})
 				p := newPool(t, addr, with(roots))
 				first := get("/first")
@@ -198,5 +199,111 @@ func TestResetWhileWaiting(t *testing.T) {
 	_, err := newPool(t, addr, nil).RoundTrip(context.Background(), get("/"))
 	if err == nil || !strings.Contains(err.Error(), "connection reset by peer") {
 		t.Error(err)
+	}
+}
+
+// Whose fault a failure is: what clients do with bodies of requests says nothing of
+// the server.
+func TestWhoseFault(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	broken := func() io.Reader { return io.MultiReader(strings.NewReader("abc"), errReader{}) }
+	endless := func() io.Reader { return io.MultiReader(strings.NewReader("abc"), stuckReader(stop)) }
+	for class, tc := range map[string]struct {
+		body   func() io.Reader
+		length int64
+		answer string // "": the server closes, "wait": it never says a word
+		client bool
+	}{
+		"a body that breaks off":          {broken, 100, "wait", true},
+		"chunks that break off":           {broken, -1, "wait", true},
+		"a body that is too long":         {func() io.Reader { return strings.NewReader("abcdef") }, 3, "wait", true},
+		"closes while the client is slow": {endless, 100, "", true},
+		"too slow while the client is":    {endless, 100, "wait", true},
+		"closes without an answer":        {func() io.Reader { return strings.NewReader("abc") }, 3, "", false},
+		"never answers":                   {func() io.Reader { return strings.NewReader("abc") }, 3, "wait", false},
+		"answers with nonsense":           {func() io.Reader { return strings.NewReader("abc") }, 3, "hello\r\n\r\n", false},
+	} {
+		t.Run(class, func(t *testing.T) {
+			addr := script(t, func(c net.Conn) {
+				switch tc.answer {
+				case "wait":
+					io.Copy(io.Discard, c)
+				default:
+					io.WriteString(c, tc.answer)
+				}
+			})
+			p := newPool(t, addr, func(o *Options) { o.HeaderTimeout = 300 * time.Millisecond })
+			_, err := p.RoundTrip(context.Background(), &Request{Method: "POST", Target: "/", Host: "x", Body: tc.body(), ContentLength: tc.length})
+			ue, ok := err.(*Error)
+			if !ok || ue.Client != tc.client {
+				t.Fatalf("%v: the client's %v, want %v", err, ok && ue.Client, tc.client)
+			}
+			if got := p.Status().Failures; (got == 0) != tc.client {
+				t.Errorf("%d failures", got)
+			}
+		})
+	}
+}
+
+// stuckReader waits for its end.
+type stuckReader chan struct{}
+
+func (s stuckReader) Read([]byte) (int, error) { <-s; return 0, io.ErrUnexpectedEOF }
+
+// A server that says 1xx without end is stopped over HTTP/2 as well.
+func TestEndlessInterimOverHTTP2(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			w.WriteHeader(http.StatusEarlyHints)
+		}
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	defer s.Close()
+	p := newPool(t, s.Listener.Addr().String(), func(o *Options) { o.Scheme = "h2c" })
+	n := 0
+	r := get("/")
+	r.Interim = func(int, []policy.Field) error { n++; return nil }
+	_, err := p.RoundTrip(context.Background(), r)
+	if ue, ok := err.(*Error); !ok || !ue.Malformed || n != maxInterim {
+		t.Errorf("%d passed on; %v", n, err)
+	}
+}
+
+// A body that breaks off is the client's fault over HTTP/2, too.
+func TestWhoseFaultOverHTTP2(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	defer s.Close()
+	p := newPool(t, s.Listener.Addr().String(), func(o *Options) { o.Scheme = "h2c" })
+	body := io.MultiReader(strings.NewReader("abc"), errReader{})
+	_, err := p.RoundTrip(context.Background(), &Request{Method: "POST", Target: "/", Host: "x", Body: body, ContentLength: 100})
+	if ue, ok := err.(*Error); !ok || !ue.Client || p.Status().Failures != 0 {
+		t.Errorf("%v, %d failures", err, p.Status().Failures)
+	}
+}
+
+// HTTP/2 by a unix socket, and the Host of checks there.
+func TestUnixHTTP2(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto, " ", r.Host) }), Protocols: new(http.Protocols)}
+	s.Protocols.SetUnencryptedHTTP2(true)
+	go s.Serve(l)
+	defer s.Close()
+	p := newPool(t, "unix:"+path, func(o *Options) { o.Scheme = "h2c" })
+	res, err := p.RoundTrip(context.Background(), get("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := readAll(t, res); got != "HTTP/2.0 example.org" || p.Host() != "localhost" {
+		t.Errorf("%q, %q", got, p.Host())
 	}
 }

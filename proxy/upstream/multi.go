@@ -10,6 +10,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"edge/proxy/policy"
@@ -62,31 +63,35 @@ func (p *Server) speaksHTTP2(nc net.Conn) {
 // roundTrip2 sends r on a stream.
 func (p *Server) roundTrip2(ctx context.Context, r *Request) (*Response, *Error) {
 	rctx, cancel := context.WithCancelCause(ctx)
-	q := request2(rctx, p, r)
+	q := request2(rctx, cancel, p, r)
 	// The time for the header starts when the request is out; a body that is
 	// still being sent gives more.
 	timer := time.AfterFunc(p.o.HeaderTimeout, func() { cancel(errHeaderTimeout) })
-	if b, ok := q.Body.(*body2); ok {
+	b, _ := q.Body.(*body2)
+	if b != nil {
 		b.timer, b.every = timer, p.o.HeaderTimeout
 	}
 	p.count(1)
 	res, err := p.h2.RoundTrip(q)
 	headerInTime := timer.Stop()
+	starved := b != nil && b.waiting.Load()
 	if err != nil || !headerInTime && context.Cause(rctx) == errHeaderTimeout {
 		if err == nil {
 			res.Body.Close()
 		}
+		if cause := context.Cause(rctx); cause != nil && ctx.Err() == nil {
+			err = cause // and not what the library made of it
+		}
 		cancel(nil)
 		p.count(-1)
-		if context.Cause(rctx) == errHeaderTimeout {
-			err = errHeaderTimeout
-		}
 		op := "header"
 		var e *net.OpError
 		if errors.As(err, &e) && e.Op == "dial" {
 			op = "connect"
 		}
-		return nil, p.fail(ctx, op, err)
+		failed := p.fail(ctx, op, err)
+		failed.Client = starved || isBodyError(err)
+		return nil, failed
 	}
 	out := &Response{Status: res.StatusCode, ContentLength: res.ContentLength, Address: p.o.Address}
 	for name, values := range res.Header {
@@ -107,12 +112,18 @@ func (headerTimeout) Error() string   { return "no answer within header_timeout"
 func (headerTimeout) Timeout() bool   { return true }
 func (headerTimeout) Temporary() bool { return true }
 
-// request2 is r as net/http has it.
-func request2(ctx context.Context, p *Server, r *Request) *http.Request {
+// request2 is r as net/http has it. refuse ends it, with a cause.
+func request2(ctx context.Context, refuse context.CancelCauseFunc, p *Server, r *Request) *http.Request {
 	if r.Interim != nil {
+		n := 0
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-				return r.Interim(code, listFields(http.Header(h)))
+				if n++; n > maxInterim {
+					refuse(malformed("more than %d interim answers", maxInterim))
+				} else if err := r.Interim(code, listFields(http.Header(h))); err != nil {
+					refuse(err)
+				}
+				return context.Cause(ctx)
 			},
 		})
 	}
@@ -123,7 +134,7 @@ func request2(ctx context.Context, p *Server, r *Request) *http.Request {
 	path, query, _ := strings.Cut(r.Target, "?")
 	q := &http.Request{
 		Method: r.Method, Host: r.Host, Proto: "HTTP/2.0", ProtoMajor: 2,
-		URL:    &url.URL{Scheme: scheme, Host: p.o.Address, Opaque: path, RawQuery: query},
+		URL:    &url.URL{Scheme: scheme, Host: p.o.Host(), Opaque: path, RawQuery: query},
 		Header: make(http.Header, len(r.Header)+1),
 	}
 	if strings.HasPrefix(path, "//") {
@@ -139,7 +150,7 @@ func request2(ctx context.Context, p *Server, r *Request) *http.Request {
 		q.Header["User-Agent"] = []string{""} // or the library would name itself
 	}
 	if r.Body != nil {
-		q.Body, q.ContentLength = &body2{Reader: r.Body, trailer: r.Trailer, header: &q.Trailer}, r.ContentLength
+		q.Body, q.ContentLength = &body2{Reader: r.Body, trailer: r.Trailer, header: &q.Trailer, refuse: refuse}, r.ContentLength
 		if r.Trailer != nil {
 			q.Trailer = http.Header{}
 			for _, name := range r.TrailerNames {
@@ -157,10 +168,14 @@ type body2 struct {
 	header  *http.Header
 	timer   *time.Timer
 	every   time.Duration
+	waiting atomic.Bool // for more of the body
+	refuse  context.CancelCauseFunc
 }
 
 func (b *body2) Read(p []byte) (int, error) {
+	b.waiting.Store(true)
 	n, err := b.Reader.Read(p)
+	b.waiting.Store(false)
 	if n > 0 && b.timer != nil && b.timer.Stop() {
 		b.timer.Reset(b.every)
 	}
@@ -168,6 +183,10 @@ func (b *body2) Read(p []byte) (int, error) {
 		for _, f := range b.trailer() {
 			b.header.Add(f.Name, f.Value)
 		}
+	}
+	if err != nil && err != io.EOF {
+		err = bodyError{err}
+		b.refuse(err)
 	}
 	return n, err
 }

@@ -99,7 +99,7 @@ func (p *Server) RoundTrip(ctx context.Context, r *Request) (*Response, error) {
 		if again && attempt < maxAttempts && ctx.Err() == nil {
 			continue
 		}
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !err.Client {
 			p.failures.Add(1)
 			p.last.Store(&failure{err.Error(), time.Now()})
 		}
@@ -303,6 +303,9 @@ func (p *Server) discard(c *conn) {
 	c.close()
 	p.count(-1)
 }
+
+// Host is Options.Host of the server.
+func (p *Server) Host() string { return p.o.Host() }
 
 // Close closes idle connections now and the others when their request is over.
 func (p *Server) Close() {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"edge/proxy/policy"
@@ -69,4 +70,17 @@ type Response struct {
 	Attempts      int
 	SetSticky     string        // Set-Cookie value for the client; "": none
 	Queued        time.Duration // spent waiting for a server with room
+}
+
+// Host is the Host header for requests that are not a client's: without the port
+// that the scheme implies, as any other client would send it.
+func (o Options) Host() string {
+	implied := ":80"
+	if o.Scheme == "https" {
+		implied = ":443"
+	}
+	if strings.HasPrefix(o.Address, "unix:") {
+		return "localhost"
+	}
+	return strings.TrimSuffix(o.Address, implied)
 }
