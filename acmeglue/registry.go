@@ -30,7 +30,10 @@ import (
 type Registry struct {
 	mu      sync.Mutex // of writers
 	current atomic.Pointer[answers]
+	mirrors []*mirror // who is told of changes; of mu
 }
+
+type mirror struct{ tell func(a edge.Answer, put bool) }
 
 // answers is an immutable state of the registry.
 type answers struct {
@@ -40,11 +43,12 @@ type answers struct {
 }
 
 type alpnAnswer struct {
-	keyAuth string
-	cert    *tls.Certificate
+	edge.Answer
+	cert *tls.Certificate
 }
 
 type sniAnswer struct {
+	edge.Answer
 	uses int // the same answer may be put twice, and removed twice
 	cert *tls.Certificate
 }
@@ -62,8 +66,45 @@ func NewRegistry() *Registry {
 	return r
 }
 
-// change replaces the state by a changed copy.
-func (r *Registry) change(f func(*answers) error) error {
+// Mirror returns the answers there are, and has f told of each that is put or
+// removed from then on until stop is called, in that order and with the registry
+// locked: f must not block or call back. Two processes that share their sockets need
+// each other's answers, since neither knows whom a CA will reach.
+func (r *Registry) Mirror(f func(a edge.Answer, put bool)) (all []edge.Answer, stop func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := &mirror{f}
+	r.mirrors = append(r.mirrors, m)
+	s := r.current.Load()
+	for _, a := range s.http {
+		all = append(all, a)
+	}
+	for _, list := range s.alpn {
+		for _, a := range list {
+			all = append(all, a.Answer)
+		}
+	}
+	for _, a := range s.sni {
+		all = append(all, slices.Repeat([]edge.Answer{a.Answer}, a.uses)...)
+	}
+	return all, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.mirrors = slices.DeleteFunc(r.mirrors, func(x *mirror) bool { return x == m })
+	}
+}
+
+// Reflect puts or removes what another registry tells of, and tells nobody.
+func (r *Registry) Reflect(a edge.Answer, put bool) error {
+	if put {
+		return r.put(a, false)
+	}
+	r.remove(a, false)
+	return nil
+}
+
+// change replaces the state by a changed copy, and has the mirror told if that is wanted.
+func (r *Registry) change(a edge.Answer, put, tell bool, f func(*answers) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.current.Load()
@@ -72,11 +113,18 @@ func (r *Registry) change(f func(*answers) error) error {
 		return err
 	}
 	r.current.Store(next)
+	if tell {
+		for _, m := range r.mirrors {
+			m.tell(a, put)
+		}
+	}
 	return nil
 }
 
 // Put adds an answer. DNS-01 is not answered from here.
-func (r *Registry) Put(a edge.Answer) error {
+func (r *Registry) Put(a edge.Answer) error { return r.put(a, true) }
+
+func (r *Registry) put(a edge.Answer, tell bool) error {
 	if err := checkAnswer(a); err != nil {
 		return err
 	}
@@ -94,7 +142,7 @@ func (r *Registry) Put(a edge.Answer) error {
 	if err != nil {
 		return err
 	}
-	return r.change(func(s *answers) error {
+	return r.change(a, true, tell, func(s *answers) error {
 		if len(s.http)+len(s.alpn)+len(s.sni) >= MaxAnswers {
 			return fmt.Errorf("%w: %d are registered already; remove those that are not needed any more", ErrAnswer, MaxAnswers)
 		}
@@ -106,18 +154,20 @@ func (r *Registry) Put(a edge.Answer) error {
 			s.http[a.Token] = a
 		case edge.TLSALPN01:
 			name := alpnName(a.Identifier)
-			s.alpn[name] = append(slices.Clone(s.alpn[name]), alpnAnswer{a.KeyAuth, cert})
+			s.alpn[name] = append(slices.Clone(s.alpn[name]), alpnAnswer{a, cert})
 		case edge.TLSSNI01:
 			z := edge.SNI01Name(a.KeyAuth)
-			s.sni[z] = sniAnswer{s.sni[z].uses + 1, cert}
+			s.sni[z] = sniAnswer{a, s.sni[z].uses + 1, cert}
 		}
 		return nil
 	})
 }
 
 // Remove takes an answer away. One that is not there is no error.
-func (r *Registry) Remove(a edge.Answer) {
-	_ = r.change(func(s *answers) error {
+func (r *Registry) Remove(a edge.Answer) { r.remove(a, true) }
+
+func (r *Registry) remove(a edge.Answer, tell bool) {
+	_ = r.change(a, false, tell, func(s *answers) error {
 		switch a.Type {
 		case edge.HTTP01:
 			if s.http[a.Token] == a {
@@ -126,7 +176,7 @@ func (r *Registry) Remove(a edge.Answer) {
 		case edge.TLSALPN01:
 			name := alpnName(a.Identifier)
 			list := slices.Clone(s.alpn[name])
-			if i := slices.IndexFunc(list, func(x alpnAnswer) bool { return x.keyAuth == a.KeyAuth }); i >= 0 {
+			if i := slices.IndexFunc(list, func(x alpnAnswer) bool { return x.KeyAuth == a.KeyAuth }); i >= 0 {
 				list = slices.Delete(list, i, i+1)
 			}
 			if s.alpn[name] = list; len(list) == 0 {
@@ -135,7 +185,7 @@ func (r *Registry) Remove(a edge.Answer) {
 		case edge.TLSSNI01:
 			z := edge.SNI01Name(a.KeyAuth)
 			if left := s.sni[z]; left.uses > 1 {
-				s.sni[z] = sniAnswer{left.uses - 1, left.cert}
+				s.sni[z] = sniAnswer{left.Answer, left.uses - 1, left.cert}
 			} else {
 				delete(s.sni, z)
 			}

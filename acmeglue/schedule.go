@@ -14,6 +14,10 @@ const longestNap = time.Minute
 // never is later than everything that is scheduled.
 const never = 100 * 365 * 24 * time.Hour
 
+// Quiesce keeps Run from beginning anything more: another process does that from now
+// on, with the same storage. What has begun goes on, and handshakes get what they need.
+func (m *Manager) Quiesce() { m.quiet.Store(true) }
+
 // Run loads, obtains, renews and staples until ctx ends, and then waits for
 // everything that the Manager has started. It is called once; after it has
 // returned nothing new is obtained, but what is there is still served.
@@ -36,7 +40,7 @@ func (m *Manager) Run(ctx context.Context) {
 		}
 		wall = now.Round(0)
 		wait := longestNap
-		for free > 0 {
+		for free > 0 && !m.quiet.Load() {
 			s, next := m.queue.take(now)
 			if s == nil {
 				if !next.IsZero() {

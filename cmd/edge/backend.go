@@ -21,7 +21,7 @@ var _ admin.Backend = (*door)(nil)
 // Status implements admin.Backend.
 func (d *door) Status() admin.Status {
 	s := admin.Status{
-		Version: version, PID: os.Getpid(), Started: d.started, LastReload: d.last.Load(),
+		Version: version, PID: os.Getpid(), Started: d.started, LastReload: d.last.Load(), LastUpgrade: d.lastUpgrade(),
 		Certificates: d.manager.Statuses(), Upstreams: d.upstreams(),
 		OnDemand:  admin.OnDemand{Decisions: d.manager.OnDemandCounts(), Pending: d.manager.Pending()},
 		Listeners: []admin.Listener{}, Sites: []admin.Site{},

@@ -40,6 +40,7 @@ Output for people goes to standard output, diagnostics to standard error. Everyt
 |---|---|
 | HUP | reload the configuration; a bad one changes nothing |
 | USR1 | reopen the logs |
+| USR2 | put a new process in the place of this one ([upgrade.md](upgrade.md)) |
 | TERM, INT | stop accepting, finish what is in flight within ` + "`limits.drain`" + `, exit; a second one exits at once |
 `)
 	writeCommand(&b, newRoot(io.Discard, io.Discard))

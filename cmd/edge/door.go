@@ -43,6 +43,8 @@ type door struct {
 	side  *sideServer
 	page  *sideHandler
 	ready atomic.Bool
+
+	succession
 }
 
 // live is the configuration in force, with what was built from it.
@@ -59,6 +61,7 @@ type live struct {
 // newDoor builds a door that does not listen yet.
 func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slog.Logger) (*door, error) {
 	d := &door{log: log, source: source, started: time.Now(), access: new(accesslog.Log), slow: accesslog.NewSlow(log), spans: new(spans)}
+	d.replaced = make(chan *successor, 1)
 	files, err := acmeglue.OpenFileStorage(cfg.Storage.Dir)
 	if err != nil {
 		return nil, err
@@ -85,11 +88,11 @@ func newDoor(cfg *config.Config, source func() (*config.Config, error), log *slo
 		return nil, err
 	}
 	d.server = proxy.New(proxy.Options{
-		Log: log, Challenges: d.registry, QUICKey: quic,
+		Log: log, Challenges: d.registry, QUICKey: quic, Inherited: d.inherited,
 		Observer: observers{d.metrics, d.access, d.slow, d.spans},
 	})
 	d.page = newSideHandler(d)
-	d.side = &sideServer{handler: d.page, log: log}
+	d.side = &sideServer{handler: d.page, log: log, listen: d.sideListener}
 	return d, nil
 }
 
@@ -176,8 +179,14 @@ func (d *door) proxySettings(next, old *live) error {
 
 // apply makes a configuration the one in force. After an error, all is as it was.
 func (d *door) apply(cfg *config.Config) error {
+	if d.upgrading.Load() {
+		return errUpgrading
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if s := d.successor.Load(); s != nil {
+		return errReplaced(s.pid)
+	}
 	old := d.live.Load()
 	if old != nil {
 		if err := fixedKeys(old.cfg, cfg); err != nil {
@@ -217,6 +226,9 @@ func (d *door) apply(cfg *config.Config) error {
 	access.Commit()
 	d.slow.Set(cfg.Log.Slow)
 	d.spans.set(cfg.Tracing, d.log)
+	if old == nil {
+		d.ready.Store(true) // before anybody can ask
+	}
 	d.side.commit()
 	d.page.shown.Store(cfg.Metrics.StatusPage)
 	if d.level != nil {
@@ -252,6 +264,9 @@ func fixedKeys(old, now *config.Config) error {
 
 // Reload reads the configuration again and applies it.
 func (d *door) Reload(context.Context) error {
+	if s := d.successor.Load(); s != nil {
+		return errReplaced(s.pid) // and it is none of the service manager's business
+	}
 	notify(d.log, daemon.SdNotifyReloading)
 	defer notify(d.log, daemon.SdNotifyReady)
 	cfg, err := d.source()

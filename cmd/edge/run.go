@@ -17,15 +17,16 @@ import (
 	"edge/internal/config"
 )
 
-// serve runs a front door until a signal or ctx ends it.
-func serve(ctx context.Context, cfg *config.Config, source func() (*config.Config, error), log *slog.Logger, level *slog.LevelVar) error {
+// serve runs a front door until a signal or ctx ends it, or another process has
+// taken its place. From is the process whose place it takes, or nil.
+func serve(ctx context.Context, cfg *config.Config, source func() (*config.Config, error), log *slog.Logger, level *slog.LevelVar, from *predecessor) error {
 	d, err := newDoor(cfg, source, log)
 	if err != nil {
 		return err
 	}
-	d.level = level
+	d.level, d.from, d.program = level, from, programPath()
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGTERM, os.Interrupt)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
 	return d.run(ctx, cfg, signals)
 }
@@ -37,24 +38,20 @@ func (d *door) run(ctx context.Context, cfg *config.Config, signals <-chan os.Si
 	defer wg.Wait()
 	defer cancel()
 
-	socket, err := admin.Listen(admin.Options{Path: cfg.Admin.Socket, AllowUIDs: cfg.Admin.AllowUIDs, Backend: d, Log: d.log})
-	if err != nil {
-		return err
-	}
-	if err := d.apply(cfg); err != nil {
-		socket.Close()
+	if err := d.come(cfg); err != nil {
 		return err
 	}
 	d.metrics.ConfigReload(true, time.Now())
 	wg.Go(func() { d.manager.Run(bg) })
 	wg.Go(func() {
-		if err := socket.Serve(bg); err != nil && !errors.Is(err, context.Canceled) {
+		if err := d.socket.Serve(bg); err != nil && !errors.Is(err, context.Canceled) {
 			d.log.Error("admin socket ended", "error", err)
 		}
 	})
 	wg.Go(func() { d.spool(bg) })
-	wg.Go(func() { watchdog(bg, d.log) })
-	d.ready.Store(true)
+	main, leave := context.WithCancel(bg) // while this is the main process of the service
+	wg.Go(func() { watchdog(main, d.log) })
+	defer leave()
 	d.announce(cfg)
 	notify(d.log, daemon.SdNotifyReady)
 
@@ -62,8 +59,13 @@ func (d *door) run(ctx context.Context, cfg *config.Config, signals <-chan os.Si
 		select {
 		case <-ctx.Done():
 			return d.stop(signals)
+		case s := <-d.replaced:
+			leave()
+			return d.retire(signals, s)
 		case s := <-signals:
 			switch s {
+			case syscall.SIGUSR2:
+				wg.Go(func() { _, _ = d.Upgrade() }) // it logs what came of it
 			case syscall.SIGHUP:
 				// Errors are logged; whoever wants to wait for them uses edge reload.
 				if err := d.Reload(ctx); err != nil {
@@ -80,11 +82,36 @@ func (d *door) run(ctx context.Context, cfg *config.Config, signals <-chan os.Si
 	}
 }
 
-// stop drains. A second TERM or INT cuts what is left.
+// come brings the door up, in the place of another process if there is one.
+func (d *door) come(cfg *config.Config) error {
+	o, err := d.adminOptions(cfg)
+	if err != nil {
+		return err
+	}
+	if d.socket, err = admin.Listen(o); err != nil {
+		return err
+	}
+	if err = d.apply(cfg); err == nil {
+		err = d.takePlace()
+	}
+	if err != nil && d.from != nil {
+		d.socket.Leave(context.Background()) // to the process that goes on
+	} else if err != nil {
+		d.socket.Close()
+	}
+	return err
+}
+
+// stop drains and ends.
 func (d *door) stop(signals <-chan os.Signal) error {
 	d.ready.Store(false)
 	notify(d.log, daemon.SdNotifyStopping)
 	d.log.Info("draining", "limit", d.live.Load().cfg.Limits.Drain.String())
+	return d.drain(signals, 1, d.server.Shutdown)
+}
+
+// drain ends the door by end. So many signals to end cut what is left.
+func (d *door) drain(signals <-chan os.Signal, cut int, end func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan struct{})
@@ -93,8 +120,11 @@ func (d *door) stop(signals <-chan os.Signal) error {
 		for {
 			select {
 			case s := <-signals:
-				if s == syscall.SIGTERM || s == os.Interrupt {
-					d.log.Warn("second signal: closing what is left")
+				if s != syscall.SIGTERM && s != os.Interrupt {
+					continue
+				}
+				if cut--; cut == 0 {
+					d.log.Warn("another signal: closing what is left")
 					cancel()
 					return
 				}
@@ -103,7 +133,7 @@ func (d *door) stop(signals <-chan os.Signal) error {
 			}
 		}
 	}()
-	if err := d.server.Shutdown(ctx); err != nil {
+	if err := end(ctx); err != nil {
 		d.log.Warn("drained incompletely", "error", err)
 	}
 	d.side.close()

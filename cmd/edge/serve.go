@@ -22,8 +22,9 @@ func newServe() *cobra.Command {
 proxies to the backends, as the configuration file says, or for one site that
 is described by flags alone.
 
-Signals: HUP reloads the configuration, USR1 reopens the logs, TERM and INT
-finish what is in flight and exit; a second one exits at once.`,
+Signals: HUP reloads the configuration, USR1 reopens the logs, USR2 puts a new
+process in the place of this one (edge upgrade), TERM and INT finish what is in
+flight and exit; a second one exits at once.`,
 		Example: `  edge serve
   edge serve --config ./edge.yaml
   edge serve --domain example.org --to 127.0.0.1:3000 --email me@example.org --agree-tos
@@ -31,28 +32,30 @@ finish what is in flight and exit; a second one exits at once.`,
     --ca https://ca.example.test/directory --ca-root ca.pem`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			source, err := serveSource(cmd, path, flags)
-			if err != nil {
-				return err
-			}
-			cfg, err := source()
-			if err != nil {
-				return err
-			}
-			if logLevel != "" {
-				cfg.Log.Level = logLevel
-			}
-			if logFormat != "" {
-				cfg.Log.Format = logFormat
-			}
-			log, level, err := accesslog.NewLogger(cmd.ErrOrStderr(), cfg.Log.Format, cfg.Log.Level)
-			if err != nil {
-				return usageError(err)
-			}
-			if logLevel != "" {
-				level = nil // the flag wins over reloads
-			}
-			return serve(cmd.Context(), cfg, source, log, level)
+			return withPredecessor(func(from *predecessor) error {
+				source, err := serveSource(cmd, path, flags)
+				if err != nil {
+					return err
+				}
+				cfg, err := source()
+				if err != nil {
+					return err
+				}
+				if logLevel != "" {
+					cfg.Log.Level = logLevel
+				}
+				if logFormat != "" {
+					cfg.Log.Format = logFormat
+				}
+				log, level, err := accesslog.NewLogger(cmd.ErrOrStderr(), cfg.Log.Format, cfg.Log.Level)
+				if err != nil {
+					return usageError(err)
+				}
+				if logLevel != "" {
+					level = nil // the flag wins over reloads
+				}
+				return serve(cmd.Context(), cfg, source, log, level, from)
+			})
 		},
 	}
 	configFlag(cmd, &path)

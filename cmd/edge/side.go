@@ -7,9 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
-
-	"edge/proxy"
 )
 
 // sideServer serves metrics and health on a listener of its own, which a reload
@@ -17,9 +16,11 @@ import (
 type sideServer struct {
 	handler http.Handler
 	log     *slog.Logger
+	listen  func(address string) (net.Listener, error)
 
 	address string
 	server  *http.Server
+	current net.Listener
 	next    net.Listener // bound by prepare
 	wanted  string
 }
@@ -30,7 +31,7 @@ func (s *sideServer) prepare(address string) error {
 	if address == s.address || address == "" {
 		return nil
 	}
-	l, err := proxy.Listen(address)
+	l, err := s.listen(address)
 	if err != nil {
 		return fmt.Errorf("metrics.listen: %w", err)
 	}
@@ -66,7 +67,7 @@ func (s *sideServer) commit() {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	server, l := s.server, s.next
-	s.next = nil
+	s.next, s.current = nil, l
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("metrics listener ended", "error", err)
@@ -74,7 +75,13 @@ func (s *sideServer) commit() {
 	}()
 }
 
-// addr is where the metrics are served, "" for nowhere.
+// socket is what a process that takes this one's place goes on with; nil: none.
+func (s *sideServer) socket() syscall.Conn {
+	c, _ := s.current.(syscall.Conn)
+	return c
+}
+
+// close ends the listener and its server.
 func (s *sideServer) close() {
 	if s.server == nil {
 		return
@@ -84,5 +91,5 @@ func (s *sideServer) close() {
 	if s.server.Shutdown(ctx) != nil {
 		s.server.Close()
 	}
-	s.server = nil
+	s.server, s.current = nil, nil
 }

@@ -78,6 +78,7 @@ func printStatus(w io.Writer, s *admin.Status, now time.Time) {
 	if r := s.LastReload; r != nil && r.Error != "" {
 		fmt.Fprintf(w, "\nThe last reload, %s ago, failed:\n%s\n", age(now.Sub(r.Time)), r.Error)
 	}
+	printUpgrade(w, s.LastUpgrade, now)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nSITE\tHOSTS\tTLS\tPROXY")
 	for _, site := range s.Sites {

@@ -52,6 +52,9 @@ type fake struct {
 
 func (f *fake) Status() Status               { return Status{Version: "test", PID: 7} }
 func (f *fake) Reload(context.Context) error { return f.reload }
+func (f *fake) Upgrade() (UpgradeResult, error) {
+	return UpgradeResult{PID: 7, Was: 3}, f.reload
+}
 func (f *fake) PutChallenge(a edge.Answer) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -42,6 +42,13 @@ func (c *Client) Reload(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/v1/reload", nil, nil)
 }
 
+// Upgrade has another process started in the place of the running one, and waits for
+// the outcome.
+func (c *Client) Upgrade(ctx context.Context) (*UpgradeResult, error) {
+	var r UpgradeResult
+	return &r, c.call(ctx, http.MethodPost, "/v1/upgrade", nil, &r)
+}
+
 // PutChallenge has an answer given to a validating CA.
 func (c *Client) PutChallenge(ctx context.Context, ch Challenge) error {
 	return c.call(ctx, http.MethodPut, "/v1/challenges", ch, nil)

@@ -24,6 +24,7 @@ type Options struct {
 	AllowUIDs []uint32 // may do everything, as root and edge's own user may
 	Backend   Backend
 	Log       *slog.Logger
+	Listener  *net.UnixListener // the socket at Path, of a process whose place this one takes; nil: a new one
 }
 
 // Server is the admin socket.
@@ -43,26 +44,14 @@ func Listen(o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Log = o.Log.With("component", "admin")
-	if err := makeRoom(o.Path); err != nil {
-		return nil, err
-	}
-	// The socket is made under another name, with nobody let in, and takes its
-	// place once its mode is right: there is no moment at which everybody can connect.
-	temp := fmt.Sprintf("%s.%d", o.Path, os.Getpid())
-	_ = os.Remove(temp)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temp, Net: "unix"})
-	if err != nil {
-		return nil, fmt.Errorf("admin socket %s: %w; its folder has to belong to the user that edge runs as (uid %d)", o.Path, err, os.Geteuid())
+	l := o.Listener
+	if l == nil {
+		var err error
+		if l, err = create(o.Path); err != nil {
+			return nil, err
+		}
 	}
 	l.SetUnlinkOnClose(false)
-	if err = os.Chmod(temp, 0o660); err == nil {
-		err = os.Rename(temp, o.Path)
-	}
-	if err != nil {
-		l.Close()
-		os.Remove(temp)
-		return nil, fmt.Errorf("admin socket %s: %w", o.Path, err)
-	}
 	s := &Server{o: o, l: l, writeTimeout: 10 * time.Second}
 	s.server = &http.Server{
 		Handler:           s.bounded(s.routes()),
@@ -74,6 +63,43 @@ func Listen(o Options) (*Server, error) {
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
+}
+
+func create(path string) (*net.UnixListener, error) {
+	if err := makeRoom(path); err != nil {
+		return nil, err
+	}
+	// The socket is made under another name, with nobody let in, and takes its
+	// place once its mode is right: there is no moment at which everybody can connect.
+	temp := fmt.Sprintf("%s.%d", path, os.Getpid())
+	_ = os.Remove(temp)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temp, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("admin socket %s: %w; its folder has to belong to the user that edge runs as (uid %d)", path, err, os.Geteuid())
+	}
+	l.SetUnlinkOnClose(false)
+	if err = os.Chmod(temp, 0o660); err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		l.Close()
+		os.Remove(temp)
+		return nil, fmt.Errorf("admin socket %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// Socket is what a process that takes this one's place goes on with.
+func (s *Server) Socket() syscall.Conn { return s.l }
+
+// Leave leaves the socket to another process: calls in progress are answered, for as
+// long as ctx allows, and the socket stays where it is.
+func (s *Server) Leave(ctx context.Context) {
+	s.once.Do(func() {
+		if s.server.Shutdown(ctx) != nil {
+			s.server.Close()
+		}
+	})
 }
 
 // makeRoom makes sure that nothing is at path but what we may replace.
@@ -189,6 +215,16 @@ func (s *Server) routes() http.Handler {
 			return
 		}
 		reply(w, http.StatusOK, struct{}{})
+	}))
+	mux.HandleFunc("POST /v1/upgrade", s.allow(rightAll, func(w http.ResponseWriter, _ *http.Request) {
+		s.mustReadBy(w, time.Time{}) // the new process takes the time it takes
+		result, err := s.o.Backend.Upgrade()
+		s.mustReadBy(w, time.Now().Add(s.writeTimeout))
+		if err != nil {
+			fail(w, http.StatusUnprocessableEntity, err.Error())
+			return
+		}
+		reply(w, http.StatusOK, result)
 	}))
 	mux.HandleFunc("PUT /v1/challenges", s.allow(rightAll, s.challenge(s.o.Backend.PutChallenge)))
 	mux.HandleFunc("DELETE /v1/challenges", s.allow(rightAll, s.challenge(func(a edge.Answer) error {

@@ -16,6 +16,7 @@ type Status struct {
 	Loaded       time.Time                `json:"configuration_loaded"`
 	Files        []string                 `json:"configuration_files,omitempty"`
 	LastReload   *ReloadResult            `json:"last_reload,omitempty"`
+	LastUpgrade  *UpgradeResult           `json:"last_upgrade,omitempty"`
 	Listeners    []Listener               `json:"listeners"`
 	Sites        []Site                   `json:"sites"`
 	Certificates []edge.CertificateStatus `json:"certificates"`
@@ -27,6 +28,17 @@ type Status struct {
 type ReloadResult struct {
 	Time  time.Time `json:"time"`
 	Error string    `json:"error,omitempty"`
+}
+
+// UpgradeResult is how the last attempt to start another process in the place of the
+// one that runs went.
+type UpgradeResult struct {
+	Time     time.Time `json:"time"`
+	PID      int       `json:"pid,omitempty"`     // of the process that serves now
+	Version  string    `json:"version,omitempty"` // that it is of
+	Was      int       `json:"was,omitempty"`     // PID of the process that served before
+	Draining bool      `json:"draining,omitempty"`
+	Error    string    `json:"error,omitempty"`
 }
 
 // Listener is a bound address.
@@ -81,6 +93,9 @@ type Backend interface {
 	Status() Status
 	// Reload returns once the new configuration is in force, or why it is not.
 	Reload(ctx context.Context) error
+	// Upgrade starts the program anew and returns once the new process serves, or why
+	// it does not.
+	Upgrade() (UpgradeResult, error)
 	PutChallenge(edge.Answer) error
 	RemoveChallenge(edge.Answer)
 	// Certificate returns the certificate for a name, or ErrNotFound.
