@@ -59,7 +59,7 @@ type Manager struct {
 
 	ctx    context.Context // ends with Run
 	cancel context.CancelFunc
-	quiet  atomic.Bool // nothing is begun by schedule
+	quiet  atomic.Bool    // nothing is begun by schedule
 	work   sync.WaitGroup // goroutines beside Run
 
 	apply sync.Mutex // one Apply at a time, and one change of view

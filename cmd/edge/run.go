@@ -28,6 +28,10 @@ func serve(ctx context.Context, cfg *config.Config, source func() (*config.Confi
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
+	// Whoever reads the log may end: that must not end the door as well.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	defer signal.Stop(pipe)
 	return d.run(ctx, cfg, signals)
 }
 

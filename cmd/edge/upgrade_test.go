@@ -40,8 +40,12 @@ func serveProcess(t *testing.T, sites string) *served {
 	s.install(real)
 	cmd := exec.Command(s.program, "serve", "--config", path)
 	cmd.Env = append(os.Environ(), "PATH="+s.dir+":"+os.Getenv("PATH"))
-	cmd.Stderr = s.log
-	cmd.WaitDelay = 10 * time.Second
+	log, err := os.Create(s.dir + "/log") // which outlives the first process, as a pipe of the test would not
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +59,7 @@ func serveProcess(t *testing.T, sites string) *served {
 		case <-ended:
 		case <-time.After(30 * time.Second):
 			cmd.Process.Kill()
-			t.Errorf("the first process did not end\n%s", s.log)
+			t.Error("the first process did not end")
 		}
 		s.eventually(func() error {
 			if _, err := s.status(); err == nil {
@@ -64,7 +68,8 @@ func serveProcess(t *testing.T, sites string) *served {
 			return nil
 		})
 		if t.Failed() {
-			t.Log(s.log)
+			b, _ := os.ReadFile(s.dir + "/log")
+			t.Logf("%s", b)
 		}
 	})
 	s.eventually(func() error { _, err := s.handshake("www.example.test"); return err })
@@ -105,7 +110,7 @@ func (s *served) upgrade() *admin.UpgradeResult {
 		err = json.Unmarshal([]byte(out), &r)
 	}
 	if err != nil {
-		s.t.Fatalf("edge upgrade: %v: %s\n%s", err, out, s.log)
+		s.t.Fatalf("edge upgrade: %v: %s", err, out)
 	}
 	return &r
 }
@@ -325,5 +330,32 @@ func TestMirroredAnswers(t *testing.T) {
 	}
 	if next.registry.Len() != 0 {
 		t.Error("told after the end")
+	}
+}
+
+// A door whose log nobody reads any more goes on serving.
+func TestNobodyReadsTheLog(t *testing.T) {
+	s := &served{rig: newRig(t, edgetest.CAOptions{}, load.Backend())}
+	path := s.configure(loadSite)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("edge", "serve", "--config", path)
+	cmd.Stderr = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	s.eventually(func() error { _, err := s.handshake("www.example.test"); return err })
+	r.Close()
+	for range 2 {
+		if out, err := s.edge("reload"); err != nil { // is logged
+			t.Errorf("%v %s", err, out)
+		}
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }
