@@ -58,8 +58,8 @@ demo: build ## see it work: a test CA, a backend, and edge in front (ONCE=1: exi
 fuzz: ## run each fuzz target for FUZZTIME
 	@deploy/fuzz $(FUZZTIME)
 
-soak: ## long runs: a hundred reloads under load, all fault points, fuzzing
-	EDGE_SOAK=1 $(GO) test -count=1 -timeout 30m -v -run 'TestReloadsUnderLoad' ./cmd/edge
+soak: ## long runs: a hundred reloads and twenty upgrades under load, all fault points, fuzzing
+	EDGE_SOAK=1 $(GO) test -count=1 -timeout 30m -v -run 'TestReloadsAndUpgradesUnderLoad' ./cmd/edge
 	EDGE_SOAK=1 EDGE_STRICT=1 $(GO) test -count=3 -timeout 60m ./proxy/... ./internal/...
 	EDGE_SOAK=1 EDGE_STRICT=1 $(GO) test -count=1 -timeout 60m ./acmeglue/... ./installers/...
 	EDGE_SYSTEMD=1 $(GO) test -count=1 -run UnderSystemd ./cmd/edge

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,37 +118,42 @@ func (s *served) upgrade() *admin.UpgradeResult {
 
 const loadSite = "  - hosts: [www.example.test]\n    proxy: BACKEND\nlimits: {drain: 5s}\n"
 
-// Upgrades under load: nothing fails, and what is open goes on in the process that
+// Reloads and upgrades under load, over three protocols: nothing fails, and what is
+// open goes on, over reloads for as long as it likes, over upgrades in the process that
 // it was opened in.
-func TestUpgradeUnderLoad(t *testing.T) {
+func TestReloadsAndUpgradesUnderLoad(t *testing.T) {
 	s := serveProcess(t, loadSite)
-	times, each := 2, int64(1500)
+	upgrades, reloads, each := 2, 5, int64(500)
 	if os.Getenv("EDGE_SOAK") != "" {
-		times, each = 20, 20000
+		upgrades, each = 20, 10000
 	}
+	second := httptest.NewServer(load.Backend())
+	t.Cleanup(second.Close) // after the load
+	settings := loadSettings(second.URL)
 	l := load.New(t, s.https, s.ca.IssuedPool(), "www.example.test", 4)
-	for range times {
-		before, err := s.status()
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.More(each)
+	start := time.Now()
+	for range upgrades {
 		open := l.Streams()
-		r := s.upgrade()
-		now, err := s.status()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.Was != before.PID || r.PID != now.PID || now.PID == before.PID || now.LastUpgrade == nil || now.LastUpgrade.Was != before.PID {
-			t.Errorf("upgrade %+v from PID %d; now %d, which says %+v", r, before.PID, now.PID, now.LastUpgrade)
-		}
-		for range 25 { // half a second of events
-			for _, o := range open {
-				if err := o.Step(); err != nil {
-					t.Fatalf("%s, after the upgrade: %v", o.Name, err)
+		steps := func(when string) {
+			t.Helper()
+			for range 25 { // half a second of events
+				for _, o := range open {
+					if err := o.Step(); err != nil {
+						t.Fatalf("%s, %s: %v", o.Name, when, err)
+					}
 				}
 			}
 		}
+		for n := range reloads {
+			s.configure(strings.ReplaceAll(settings[n%len(settings)], "LOG", s.dir+"/access.log"))
+			if out, err := s.edge("reload"); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			l.More(each)
+			steps(fmt.Sprintf("reload %d", n))
+		}
+		s.replace()
+		steps("upgrade")
 		for _, o := range open {
 			o.Close()
 		}
@@ -158,13 +164,45 @@ func TestUpgradeUnderLoad(t *testing.T) {
 			}
 			return nil
 		})
-		if status, _ := s.get(http.DefaultClient, "http://"+s.metrics+"/readyz"); status != 200 {
-			t.Errorf("readyz: %d", status)
-		}
 	}
 	l.End()
-	t.Log("requests:", l.Counts())
+	t.Logf("%d reloads, %d upgrades, requests %v, in %v", upgrades*reloads, upgrades, l.Counts(), time.Since(start).Round(time.Second))
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// loadSettings are configurations of which each changes what the one before had.
+func loadSettings(second string) []string {
+	site := "  - hosts: [www.example.test]\n"
+	end := "limits: {drain: 5s}\n"
+	return []string{
+		site + "    proxy: {to: [BACKEND, \"" + second + "\"], balance: round_robin}\n" + end,
+		site + "    proxy: {to: [BACKEND, {url: \"" + second + "\", weight: 3}], max_connections: 50, queue: 100, health: /get}\n    compress: true\n" +
+			"  - hosts: [extra.example.test]\n    tls: off\n    respond: 204\n" + end,
+		site + "    routes:\n      - {match: {path: /get}, proxy: BACKEND}\n      - {match: {method: POST}, proxy: \"" + second + "\", headers: {request: {set: {X-A: b}}}}\n      - proxy: BACKEND\n" + end,
+		"  - hosts: [\"*.example.test\"]\n    tls: off\n    respond: 204\n" + site + "    proxy: BACKEND\n    max_body: 1MiB\n" + end +
+			"log: {access: {path: \"LOG\", format: json}}\n",
+		site + "    proxy: \"" + second + "\"\n" + "limits: {drain: 5s, connections: 5000, streams: 50, idle: 1m}\n",
+	}
+}
+
+// replace upgrades under load, and looks at what the two processes say.
+func (s *served) replace() {
+	s.t.Helper()
+	before, err := s.status()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := s.upgrade()
+	now, err := s.status()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if r.Was != before.PID || r.PID != now.PID || now.PID == before.PID || now.LastUpgrade == nil || now.LastUpgrade.Was != before.PID {
+		s.t.Errorf("upgrade %+v from PID %d; now %d, which says %+v", r, before.PID, now.PID, now.LastUpgrade)
+	}
+	if status, _ := s.get(http.DefaultClient, "http://"+s.metrics+"/readyz"); status != 200 {
+		s.t.Errorf("readyz: %d", status)
+	}
 }
 
 // A process that does not come up leaves the one that runs as it was.
