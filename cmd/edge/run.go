@@ -99,7 +99,7 @@ func (d *door) come(cfg *config.Config) error {
 		err = d.takePlace()
 	}
 	if err != nil && d.from != nil {
-		d.socket.Leave(context.Background()) // to the process that goes on
+		d.socket.Leave() // to the process that goes on
 	} else if err != nil {
 		d.socket.Close()
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -180,6 +179,7 @@ func (d *door) stepBack(s *successor) {
 	d.manager.Quiesce()
 	notify(d.log, fmt.Sprintf("MAINPID=%d", s.pid))
 	d.mirror(s.way, s.end)
+	d.socket.Leave()
 	if err := s.way.send(note{Kind: noteGo}, -1); err != nil {
 		d.log.Warn("the new process was not told to go on; it will when this one has ended", "error", err)
 	}
@@ -190,13 +190,6 @@ func (d *door) stepBack(s *successor) {
 func (d *door) retire(signals <-chan os.Signal, s *successor) error {
 	defer d.mirrors.Wait()
 	defer s.way.Close()
-	left := make(chan struct{})
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		defer close(left)
-		d.socket.Leave(ctx)
-	}()
-	defer func() { cancel(); <-left }()
 	d.side.close()
 	d.log.Info("finishing what is in flight", "limit", d.live.Load().cfg.Limits.Drain.String(), "pid", s.pid)
 	return d.drain(signals, 2, d.server.Retire) // a service manager ends all its processes with one

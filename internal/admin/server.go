@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,7 @@ type Server struct {
 	l      *net.UnixListener
 	server *http.Server
 	once   sync.Once
+	left   atomic.Bool // to another process
 
 	writeTimeout time.Duration // of an answer, from when there is one
 }
@@ -92,14 +94,23 @@ func create(path string) (*net.UnixListener, error) {
 // Socket is what a process that takes this one's place goes on with.
 func (s *Server) Socket() syscall.Conn { return s.l }
 
-// Leave leaves the socket to another process: calls in progress are answered, for as
-// long as ctx allows, and the socket stays where it is.
-func (s *Server) Leave(ctx context.Context) {
+// Leave leaves the socket to another process: when it returns, nothing more is
+// accepted here. Calls in progress are answered until the context of Serve ends, and
+// the socket stays where it is.
+func (s *Server) Leave() {
 	s.once.Do(func() {
-		if s.server.Shutdown(ctx) != nil {
-			s.server.Close()
-		}
+		s.left.Store(true)
+		s.server.SetKeepAlivesEnabled(false)
+		s.l.Close()
 	})
+}
+
+// finish answers what has been accepted, once the socket was left.
+func (s *Server) finish(ctx context.Context) {
+	<-ctx.Done()
+	grace, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = s.server.Shutdown(grace)
 }
 
 // makeRoom makes sure that nothing is at path but what we may replace.
@@ -133,10 +144,19 @@ func makeRoom(path string) error {
 
 // Serve answers until ctx ends, and takes the socket away then.
 func (s *Server) Serve(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { s.server.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		if !s.left.Load() {
+			s.server.Close()
+		}
+	})
 	defer s.Close()
 	defer stop()
 	err := s.server.Serve(&limited{UnixListener: s.l, slots: make(chan struct{}, maxConns)})
+	if s.left.Load() {
+		s.finish(ctx)
+		s.server.Close()
+		return nil
+	}
 	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
