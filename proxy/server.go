@@ -16,6 +16,7 @@ import (
 
 	"edge"
 	"edge/proxy/compress"
+	"edge/proxy/pool"
 )
 
 // Server is the front door. Create it with New, give it its first Settings
@@ -41,6 +42,7 @@ type Server struct {
 	packets   map[string][]net.PacketConn // likewise; nil until asked for
 	engines   []*engine
 	stopped   bool
+	retired   []*pool.Pool // that requests may still have
 
 	connMu     sync.Mutex
 	conns      map[*conn]struct{}
@@ -100,7 +102,7 @@ var ErrStopped = errors.New("the server has been shut down")
 // Apply makes set the live configuration. Every new address is bound before
 // anything changes: after an error all is as it was. Listeners whose address
 // stays are kept, as are connections, streams and tunnels; pools that set does
-// not name any more are closed once their last request is over.
+// not name any more have the time that Options.Drain of a pool gives them.
 func (s *Server) Apply(set Settings) error {
 	s.applyMu.Lock()
 	defer s.applyMu.Unlock()
@@ -127,8 +129,12 @@ func (s *Server) Apply(set Settings) error {
 	s.swapQUIC(nextQUIC)
 	s.pruneEngines()
 	if old != nil {
-		closeVanished(old.set.Pools, set.Pools)
+		for _, p := range vanished(old.set.Pools, set.Pools) {
+			p.Retire()
+			s.retired = append(s.retired, p)
+		}
 	}
+	s.retired = slices.DeleteFunc(s.retired, (*pool.Pool).Closed)
 	return nil
 }
 
@@ -266,7 +272,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.wg.Wait()
 	s.tunnels.drained(context.Background())
 	if st != nil {
-		closeVanished(st.set.Pools, nil)
+		for _, p := range append(vanished(st.set.Pools, nil), s.retired...) {
+			p.Close()
+		}
 	}
 	if cut > 0 {
 		return fmt.Errorf("shutdown: connections that were still busy and were closed: %d", cut)

@@ -30,15 +30,17 @@ func (st *state) minVersion(name string) uint16 {
 	return tls.VersionTLS12
 }
 
-// closeVanished closes the pools of old that are not in now.
-func closeVanished(old, now map[string]*pool.Pool) {
+// vanished lists the pools of old that are not in now.
+func vanished(old, now map[string]*pool.Pool) (gone []*pool.Pool) {
 	keep := make(map[*pool.Pool]bool, len(now))
 	for _, p := range now {
 		keep[p] = true
 	}
 	for _, p := range old {
 		if !keep[p] {
-			p.Close()
+			keep[p] = true
+			gone = append(gone, p)
 		}
 	}
+	return gone
 }

@@ -143,7 +143,11 @@ func (d *door) proxySettings(next, old *live) error {
 		}
 		opts, err := poolOptions(p, d.log)
 		if err == nil {
-			pools[key], err = pool.New(opts)
+			if before := forerunner(old, w.pools, opts.Name); before != nil {
+				pools[key], err = before.Next(opts)
+			} else {
+				pools[key], err = pool.New(opts)
+			}
 		}
 		if err != nil {
 			for _, p := range fresh {
@@ -173,6 +177,19 @@ func (d *door) proxySettings(next, old *live) error {
 			ConnectionsPerAddress: l.ConnectionsPerAddress, Drain: l.Drain,
 			Connections: l.Connections, Requests: l.Requests,
 		},
+	}
+	return nil
+}
+
+// forerunner is the pool whose place one of that name takes: it has changed.
+func forerunner(old *live, now map[string]config.Pool, name string) *pool.Pool {
+	if old == nil {
+		return nil
+	}
+	for key, p := range old.proxy.Pools {
+		if _, kept := now[key]; !kept && p.Name() == name {
+			return p
+		}
 	}
 	return nil
 }

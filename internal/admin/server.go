@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -213,6 +214,12 @@ func (c *slotConn) Close() error {
 func (s *Server) bounded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mustReadBy(w, time.Now().Add(s.writeTimeout))
+		defer func() {
+			if v := recover(); v != nil {
+				s.o.Log.Error("panic", "path", r.URL.Path, "error", v, "stack", string(debug.Stack()))
+				panic(http.ErrAbortHandler)
+			}
+		}()
 		h.ServeHTTP(w, r)
 	})
 }

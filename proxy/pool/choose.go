@@ -95,6 +95,9 @@ const maglevSize = 65537
 func newMaglev(all []*member) chooser {
 	table := maglev(all)
 	return func(fit []*member, key string) *member {
+		if key == "" {
+			return leastOfTwo(fit, "") // what is hashed is not there: all such requests are no one's
+		}
 		at := hash64(key, 0) % maglevSize
 		may := make(map[*member]bool, len(fit))
 		for _, m := range fit {

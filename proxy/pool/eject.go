@@ -52,7 +52,6 @@ func (p *Pool) failed(m *member, cause error) {
 // budget bounds retries to a part of the requests of the last seconds, so that a
 // pool that is down is not asked several times as often.
 type budget struct {
-	ratio float64
 	mu    sync.Mutex
 	slots [budgetSlots]struct {
 		second            int64
@@ -71,7 +70,7 @@ func (b *budget) deposit(now time.Time) {
 	b.slot(now).requests++
 }
 
-func (b *budget) withdraw(now time.Time) bool {
+func (b *budget) withdraw(now time.Time, ratio float64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	requests, retries := 0, 0
@@ -81,7 +80,7 @@ func (b *budget) withdraw(now time.Time) bool {
 			retries += s.retries
 		}
 	}
-	if retries >= budgetFree && float64(retries) >= b.ratio*float64(requests) {
+	if retries >= budgetFree && float64(retries) >= ratio*float64(requests) {
 		return false
 	}
 	b.slot(now).retries++

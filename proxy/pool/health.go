@@ -35,6 +35,9 @@ func (p *Pool) watch(ctx context.Context) {
 // or Fall in a row.
 func (p *Pool) checks(ctx context.Context, h *Health, m *member) {
 	good, bad := h.Rise-1, h.Fall-1
+	if m.known {
+		good, bad = 0, 0
+	}
 	for {
 		err := p.check(ctx, h, m)
 		if ctx.Err() != nil {
@@ -51,7 +54,7 @@ func (p *Pool) checks(ctx context.Context, h *Health, m *member) {
 			m.since, m.failures, m.until = p.o.Now(), 0, time.Time{}
 			m.mu.Unlock()
 			m.down.Store(false)
-			p.queue.wake()
+			p.queue.wake(max(1, p.o.MaxConnections))
 			p.log.Info("an upstream server is well again", "pool", p.o.Name, "upstream", m.address)
 		case !down && bad >= h.Fall:
 			m.down.Store(true)

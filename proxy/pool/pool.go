@@ -2,11 +2,9 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,22 +21,24 @@ type Pool struct {
 	members []*member
 	choose  chooser
 	single  bool // one server, and nothing that needs counting
-	queue   queue
-	budget  budget
+	queue   *queue
+	budget  *budget
 
 	cancel context.CancelFunc // ends the checks
 	wg     sync.WaitGroup
+	once   sync.Once
+	closed atomic.Bool
+	closer atomic.Pointer[time.Timer] // of Retire
 }
 
-// member is one server with what is known of how it does.
-type member struct {
+// server is one upstream server with what is known of how it does. Pools that
+// follow each other share it.
+type server struct {
 	*upstream.Server
-	address string
-	weight  int
-	backup  bool
-
-	load atomic.Int64 // requests in progress here
-	down atomic.Bool  // active checks say so
+	options upstream.Options
+	pools   atomic.Int32 // that have it
+	load    atomic.Int64 // requests in progress here
+	retries atomic.Uint64
 
 	mu        sync.Mutex
 	failures  int           // of requests, in a row
@@ -46,20 +46,41 @@ type member struct {
 	span      time.Duration // of the next ejection
 	since     time.Time     // when its slow start began; zero: long ago
 	ejections uint64
-	retries   atomic.Uint64
+}
+
+// member is a server's part in one pool.
+type member struct {
+	*server
+	address string
+	weight  int
+	backup  bool
+	down    atomic.Bool // active checks say so
+	known   bool        // the checks of the pool before have looked at it
 }
 
 // New returns a pool. It connects when it is asked to; checks begin at once.
-func New(o Options) (*Pool, error) {
+func New(o Options) (*Pool, error) { return build(o, nil) }
+
+// Next returns a pool that is to take the place of p: servers that both have keep
+// their connections, and what is known of them; others begin slowly if o says so. Who
+// waits for a server of p goes on to wait, and neither pool forgets the other's requests.
+// p is Retired, or the next one is closed, as it turns out.
+func (p *Pool) Next(o Options) (*Pool, error) { return build(o, p) }
+
+func build(o Options, before *Pool) (*Pool, error) {
 	if len(o.Servers) == 0 {
 		return nil, fmt.Errorf("pool %s: no server", o.Name)
 	}
 	o = o.withDefaults()
-	p := &Pool{o: o, log: o.Log, queue: queue{most: o.Queue}, budget: budget{ratio: o.Retry.Budget}}
+	p := &Pool{o: o, log: o.Log, queue: new(queue), budget: new(budget)}
+	if before != nil {
+		p.queue, p.budget = before.queue, before.budget
+	}
 	for _, s := range o.Servers {
-		p.members = append(p.members, &member{Server: upstream.New(s.Options), address: s.Address, weight: max(1, s.Weight), backup: s.Backup})
+		p.members = append(p.members, p.member(s, before))
 	}
 	if p.choose = newChooser(o.Balance, p.members); p.choose == nil {
+		p.Close()
 		return nil, fmt.Errorf("pool %s: no way to balance is called %q", o.Name, o.Balance)
 	}
 	p.single = len(p.members) == 1 && o.MaxConnections == 0 && o.Health == nil && o.Sticky == nil && o.Total == 0
@@ -71,6 +92,28 @@ func New(o Options) (*Pool, error) {
 	return p, nil
 }
 
+// member makes s a member of p: with the server that the pool before had, or a new one.
+func (p *Pool) member(s Server, before *Pool) *member {
+	m := &member{address: s.Address, weight: max(1, s.Weight), backup: s.Backup}
+	if before != nil {
+		for _, old := range before.members {
+			if old.options.Same(&s.Options) && !slices.ContainsFunc(p.members, func(x *member) bool { return x.server == old.server }) {
+				m.server = old.server
+				m.known = before.o.Health != nil
+				m.down.Store(old.down.Load() && p.o.Health != nil)
+			}
+		}
+	}
+	if m.server == nil {
+		m.server = &server{Server: upstream.New(s.Options), options: s.Options}
+		if before != nil {
+			m.since = p.o.Now()
+		}
+	}
+	m.pools.Add(1)
+	return m
+}
+
 func (o Options) withDefaults() Options {
 	def(&o.Balance, LeastRequests)
 	def(&o.QueueTimeout, 5*time.Second)
@@ -80,6 +123,7 @@ func (o Options) withDefaults() Options {
 	def(&o.Eject.MaxPercent, 50)
 	def(&o.Retry.Attempts, 3)
 	def(&o.Retry.Budget, 0.2)
+	def(&o.Drain, 30*time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -103,119 +147,6 @@ func Of(o upstream.Options) *Pool {
 		panic(err) // it has a server
 	}
 	return p
-}
-
-// RoundTrip sends a request to one of the servers, as upstream.Server.RoundTrip
-// does, and to another where the first has failed and that is safe: nothing of
-// the request was sent, or it may be repeated and nothing of an answer has come.
-func (p *Pool) RoundTrip(ctx context.Context, r *upstream.Request) (*upstream.Response, error) {
-	if p.single {
-		return p.members[0].RoundTrip(ctx, r)
-	}
-	var end context.CancelFunc
-	if p.o.Total > 0 {
-		ctx, end = context.WithTimeout(ctx, p.o.Total)
-	}
-	res, err := p.tries(ctx, r)
-	switch {
-	case end == nil:
-	case err != nil:
-		end()
-	case res.Upgraded != nil:
-		res.Upgraded = &countedConn{Conn: res.Upgraded, put: end} // a tunnel has a time of its own
-	default:
-		res.Body = &endedBody{ReadCloser: res.Body, end: end}
-	}
-	return res, err
-}
-
-func (p *Pool) tries(ctx context.Context, r *upstream.Request) (*upstream.Response, error) {
-	p.budget.deposit(p.o.Now())
-	var tried []*member
-	var waited time.Duration
-	attempts := 0
-	for {
-		m, wait, err := p.take(ctx, r, tried)
-		waited += wait
-		if err != nil {
-			return nil, err
-		}
-		if len(tried) > 0 {
-			m.retries.Add(1)
-		}
-		res, err := m.RoundTrip(ctx, r)
-		attempts++
-		if err == nil && !p.unwell(res.Status) {
-			p.succeeded(m)
-		} else if ctx.Err() == nil && !clientsFault(err) {
-			p.failed(m, err)
-		}
-		tried = append(tried, m)
-		again := p.again(ctx, r, res, err, tried)
-		if err != nil {
-			p.put(m)
-			if !again {
-				return nil, err
-			}
-			continue
-		}
-		if again {
-			_ = res.Body.Close()
-			p.put(m)
-			continue
-		}
-		res.Queued = waited
-		res.Attempts = max(res.Attempts, attempts)
-		p.finish(res, m, r)
-		return res, nil
-	}
-}
-
-// clientsFault reports whether an error says nothing of the server: or clients could
-// take servers out with bodies that they break off.
-func clientsFault(err error) bool {
-	ue, ok := errors.AsType[*upstream.Error](err)
-	return ok && ue.Client
-}
-
-// again reports whether a request is tried at another server.
-func (p *Pool) again(ctx context.Context, r *upstream.Request, res *upstream.Response, err error, tried []*member) bool {
-	if ctx.Err() != nil || len(tried) >= p.o.Retry.Attempts || len(tried) >= len(p.members) {
-		return false
-	}
-	if err != nil {
-		ue, ok := errors.AsType[*upstream.Error](err)
-		// A server that could not be reached has seen nothing. One that was too slow
-		// has used up the time that there is for an answer.
-		if !ok || ue.Op != "connect" && !(r.Replayable && r.Body == nil && !ue.Malformed && !ue.Timeout) {
-			return false
-		}
-	} else if !r.Replayable || r.Body != nil || res.Upgraded != nil || !slices.Contains(p.o.Retry.Status, res.Status) {
-		return false
-	}
-	return p.budget.withdraw(p.o.Now())
-}
-
-// unwell are the answers that count as failures of a server.
-func (p *Pool) unwell(status int) bool {
-	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
-}
-
-// finish hands the answer over: the server is busy until its body is closed.
-func (p *Pool) finish(res *upstream.Response, m *member, r *upstream.Request) {
-	if s := p.o.Sticky; s != nil {
-		if v := s.value(m.address); v != r.Sticky {
-			res.SetSticky = s.cookie(v)
-		}
-	}
-	if res.Upgraded != nil {
-		res.Upgraded = &countedConn{Conn: res.Upgraded, put: sync.OnceFunc(func() { p.put(m) })}
-		return
-	}
-	if res.Body == nil {
-		res.Body = http.NoBody
-	}
-	res.Body = &countedBody{ReadCloser: res.Body, put: sync.OnceFunc(func() { p.put(m) })}
 }
 
 // Status describes each server. Site is left to the caller.
@@ -247,14 +178,43 @@ func (p *Pool) Status() []edge.UpstreamStatus {
 	return out
 }
 
-// Close ends checks, closes idle connections now and the others when their
-// request is over.
+// Name is the pool's name, as in Options.
+func (p *Pool) Name() string { return p.o.Name }
+
+// Closed reports whether the pool was closed.
+func (p *Pool) Closed() bool { return p.closed.Load() }
+
+// Close ends checks, and closes the servers that no other pool has: idle connections
+// now and the others when their request is over.
 func (p *Pool) Close() {
-	p.cancel()
-	p.wg.Wait()
-	for _, m := range p.members {
-		m.Server.Close()
+	p.once.Do(func() {
+		if t := p.closer.Load(); t != nil {
+			t.Stop()
+		}
+		p.end()
+		for _, m := range p.members {
+			if m.pools.Add(-1) == 0 {
+				m.Server.Close()
+			}
+		}
+		p.closed.Store(true)
+	})
+}
+
+// end ends the checks.
+func (p *Pool) end() {
+	if p.cancel != nil {
+		p.cancel()
 	}
+	p.wg.Wait()
+}
+
+// Retire ends checks now, and closes the pool after the time that its requests have for
+// what they have begun, those that wait for a server included. It is called once, by
+// whoever has put another pool in its place.
+func (p *Pool) Retire() {
+	p.end()
+	p.closer.Store(time.AfterFunc(max(p.o.Drain, p.o.QueueTimeout), p.Close))
 }
 
 // share is the part of its weight that a server gets now, from 0.1 to 1.

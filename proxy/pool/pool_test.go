@@ -97,7 +97,7 @@ func TestEvenOverEqualServers(t *testing.T) {
 	for _, b := range []Balance{LeastRequests, RoundRobin, Random} {
 		var all []*member
 		for i := range servers {
-			all = append(all, &member{address: fmt.Sprint("s", i), weight: 1})
+			all = append(all, &member{server: new(server), address: fmt.Sprint("s", i), weight: 1})
 		}
 		choose := newChooser(b, all)
 		count := map[*member]int{}
@@ -122,7 +122,7 @@ func TestEvenOverEqualServers(t *testing.T) {
 func TestWeights(t *testing.T) {
 	const n = 60000
 	for _, b := range []Balance{LeastRequests, RoundRobin, Random} {
-		all := []*member{{address: "a", weight: 1}, {address: "b", weight: 2}, {address: "c", weight: 3}}
+		all := []*member{{server: new(server), address: "a", weight: 1}, {server: new(server), address: "b", weight: 2}, {server: new(server), address: "c", weight: 3}}
 		choose := newChooser(b, all)
 		count := map[*member]int{}
 		var held []*member
@@ -141,7 +141,7 @@ func TestWeights(t *testing.T) {
 			}
 		}
 	}
-	all := []*member{{address: "a", weight: 5}, {address: "b", weight: 1}, {address: "c", weight: 1}}
+	all := []*member{{server: new(server), address: "a", weight: 5}, {server: new(server), address: "b", weight: 1}, {server: new(server), address: "c", weight: 1}}
 	choose, order := newRoundRobin(), ""
 	for range 7 {
 		order += choose(all, "").address
@@ -176,7 +176,7 @@ func TestSlowServerGetsLess(t *testing.T) {
 func TestMaglev(t *testing.T) {
 	all := make([]*member, 10)
 	for i := range all {
-		all[i] = &member{address: fmt.Sprintf("10.0.0.%d:80", i), weight: 1}
+		all[i] = &member{server: new(server), address: fmt.Sprintf("10.0.0.%d:80", i), weight: 1}
 	}
 	choose := newMaglev(all)
 	const keys = 20000
@@ -494,7 +494,7 @@ func TestBackup(t *testing.T) {
 func TestSlowStart(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	p := &Pool{o: Options{SlowStart: 10 * time.Second}}
-	m := &member{since: now}
+	m := &member{server: &server{since: now}}
 	for after, want := range map[time.Duration]float64{0: 0.1, 5 * time.Second: 0.5, 10 * time.Second: 1, time.Hour: 1} {
 		if got := p.share(m, now.Add(after)); got != want {
 			t.Errorf("after %v: %v, want %v", after, got, want)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"sync"
 	"time"
 
 	"edge/proxy/upstream"
@@ -19,35 +18,34 @@ var ErrBusy = errors.New("every server has as many requests as it may have")
 var ErrNoServer = errors.New("no server is well")
 
 // take chooses a server and counts the request in, waiting for room where there
-// is none.
-func (p *Pool) take(ctx context.Context, r *upstream.Request, tried []*member) (*member, time.Duration, error) {
+// is none, behind those that wait already.
+func (p *Pool) take(ctx context.Context, r *upstream.Request) (*member, time.Duration, error) {
 	if ctx.Err() != nil {
 		return nil, 0, p.gaveUp(ctx) // nobody waits for an answer any more
 	}
-	m, err := p.pick(r, tried)
-	if !errors.Is(err, ErrBusy) {
-		return m, 0, err
+	if p.queue.len() == 0 {
+		if m, err := p.pick(r, nil); !errors.Is(err, ErrBusy) {
+			return m, 0, err
+		}
 	}
 	start := time.Now()
-	timeout := time.NewTimer(p.o.QueueTimeout)
-	defer timeout.Stop()
-	turn, ok := p.queue.join()
-	if !ok {
+	w := p.queue.join(p.o.Queue)
+	if w == nil {
 		return nil, 0, p.unavailable(ErrBusy)
 	}
+	defer p.queue.leave(w)
+	timeout := time.NewTimer(p.o.QueueTimeout)
+	defer timeout.Stop()
 	for {
-		if m, err = p.pick(r, tried); !errors.Is(err, ErrBusy) {
-			p.queue.leave(turn)
-			return m, time.Since(start), err
-		}
 		select {
-		case <-turn:
-			turn = p.queue.again()
+		case <-w.turn:
+			if m, err := p.pick(r, nil); !errors.Is(err, ErrBusy) {
+				return m, time.Since(start), err
+			}
+			p.queue.pass(w)
 		case <-timeout.C:
-			p.queue.leave(turn)
 			return nil, time.Since(start), p.unavailable(ErrBusy)
 		case <-ctx.Done():
-			p.queue.leave(turn)
 			return nil, time.Since(start), p.gaveUp(ctx)
 		}
 	}
@@ -102,13 +100,20 @@ func (p *Pool) enter(fit []*member, r *upstream.Request, now time.Time) (*member
 			}
 		}
 	}
+	var late []*member // that start slowly, and are left out this time if others have room
 	for len(fit) > 0 {
 		m := p.choose(fit, r.HashKey)
-		others := len(fit) > 1
-		if (!others || p.admitted(m, now)) && p.room(m) {
+		if admitted := p.admitted(m, now); admitted && p.room(m) {
 			return m, true
+		} else if !admitted {
+			late = append(late, m)
 		}
 		fit = slices.DeleteFunc(fit, func(f *member) bool { return f == m })
+	}
+	for _, m := range late {
+		if p.room(m) {
+			return m, true
+		}
 	}
 	return nil, false
 }
@@ -125,63 +130,7 @@ func (p *Pool) room(m *member) bool {
 // put counts a request out.
 func (p *Pool) put(m *member) {
 	m.load.Add(-1)
-	p.queue.wake()
-}
-
-// queue lines requests up that wait for room: first come, first served.
-type queue struct {
-	most int
-	mu   sync.Mutex
-	line []chan struct{}
-}
-
-func (q *queue) join() (chan struct{}, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.line) >= q.most {
-		return nil, false
-	}
-	turn := make(chan struct{})
-	q.line = append(q.line, turn)
-	return turn, true
-}
-
-// again puts who was woken in vain back to the front.
-func (q *queue) again() chan struct{} {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	turn := make(chan struct{})
-	q.line = slices.Insert(q.line, 0, turn)
-	return turn
-}
-
-// leave takes who waits no longer out of the line. Who had just been woken passes
-// its turn on.
-func (q *queue) leave(turn chan struct{}) {
-	q.mu.Lock()
-	i := slices.Index(q.line, turn)
-	if i >= 0 {
-		q.line = slices.Delete(q.line, i, i+1)
-	}
-	q.mu.Unlock()
-	if i < 0 {
-		q.wake()
-	}
-}
-
-func (q *queue) wake() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.line) > 0 {
-		close(q.line[0])
-		q.line = q.line[1:]
-	}
-}
-
-func (q *queue) len() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.line)
+	p.queue.wake(1)
 }
 
 // countedBody counts the request out when the answer is closed.

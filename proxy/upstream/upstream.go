@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"reflect"
 	"strings"
 	"time"
 
@@ -83,4 +84,17 @@ func (o Options) Host() string {
 		return "localhost"
 	}
 	return strings.TrimSuffix(o.Address, implied)
+}
+
+// Same reports whether connections made for o are as good for b.
+func (o *Options) Same(b *Options) bool {
+	x, y := *o, *b
+	if (x.Dial == nil) != (y.Dial == nil) || x.Dial != nil {
+		return false // functions cannot be compared
+	}
+	if (x.Roots == nil) != (y.Roots == nil) || x.Roots != nil && !x.Roots.Equal(y.Roots) || !reflect.DeepEqual(x.Identity, y.Identity) {
+		return false
+	}
+	x.Roots, y.Roots, x.Identity, y.Identity = nil, nil, nil, nil
+	return reflect.DeepEqual(x, y)
 }
