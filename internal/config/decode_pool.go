@@ -60,6 +60,7 @@ func (l *loader) decodePool(v value) Pool {
 	v.get("host").text(&p.Host)
 	l.decodeBalance(v, &p)
 	p.Health = l.decodeHealth(v.get("health"))
+	l.checkGRPC(v.get("health"), &p)
 	l.decodeEject(v.get("eject"), &p.Eject)
 	v.get("slow_start").duration(&p.SlowStart)
 	v.get("max_connections").number(&p.MaxConnections)
@@ -218,6 +219,19 @@ func (l *loader) decodeHealth(v value) *Health {
 		l.at(v.f, v.n, v.path+": rise and fall are at least 1", "leave them out for the default")
 	}
 	return &h
+}
+
+// checkGRPC refuses checks that servers could not understand.
+func (l *loader) checkGRPC(v value, p *Pool) {
+	if p.Health == nil || p.Health.Type != "grpc" {
+		return
+	}
+	for _, s := range p.Servers {
+		if !strings.HasPrefix(s.To, "h2c:") && !strings.HasPrefix(s.To, "https:") {
+			l.at(v.f, v.n, fmt.Sprintf("%s: gRPC needs HTTP/2, and %s has none", v.path, shown(s.To)), "write h2c:// or https:// for every server")
+			return
+		}
+	}
 }
 
 func (l *loader) decodeEject(v value, e *Eject) {

@@ -117,6 +117,7 @@ func TestRouteMistakes(t *testing.T) {
 		pool("to: [http://127.0.0.1:1], connect_timeout: 0s"):                                          "a time of nothing",
 		pool("to: [http://127.0.0.1:1], retry: {attempts: 0}"):                                         "write 1 for no retries",
 		pool("to: [http://127.0.0.1:1], health: {type: tcp, host: x}"):                                 "say nothing to a check",
+		pool("to: [http://127.0.0.1:1], health: {type: grpc}"):                                         "gRPC needs HTTP/2",
 		pool("to: [http://127.0.0.1:1], tls: {server_name: x}"):                                        "reached without TLS",
 		pool("to: [https://127.0.0.1:1], tls: {roots: [nosuch]}"):                                      "no such file",
 		pool("to: []"): "no server",

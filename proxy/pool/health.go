@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"edge/proxy/upstream"
@@ -81,6 +82,9 @@ func (p *Pool) check(ctx context.Context, h *Health, m *member) error {
 	host := h.Host
 	if host == "" {
 		host = m.Server.Host()
+	}
+	if h.Type == "grpc" {
+		return checkGRPC(ctx, m.Server, host, strings.TrimPrefix(h.Path, "/"))
 	}
 	res, err := m.Server.RoundTrip(ctx, &upstream.Request{Method: http.MethodGet, Target: h.Path, Host: host, Replayable: true})
 	if err != nil {
