@@ -14,8 +14,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // slowClient opens a connection and leaves it as a slow client would.
@@ -58,26 +56,16 @@ func slowClients() []slowClient {
 			return c, err
 		}},
 		{"an event stream that is not read", saying("http/1.1", "GET /events HTTP/1.1\r\nHost: www.example.test\r\n\r\n")},
-		{"HTTP/2 with half a body", func(s *served) (io.Closer, error) {
-			c, err := secure(s, "h2")
-			if err != nil {
-				return nil, err
-			}
-			if _, err = io.WriteString(c, http2.ClientPreface); err != nil {
-				return nil, err
-			}
-			f := http2.NewFramer(c, nil)
-			if err = f.WriteSettings(); err != nil {
-				return nil, err
-			}
-			// :method POST, :scheme https, :path /, :authority, in HPACK without Huffman.
-			head := append([]byte{0x83, 0x87, 0x84, 0x41, 16}, "www.example.test"...)
-			if err = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head, EndHeaders: true}); err != nil {
-				return nil, err
-			}
-			return c, f.WriteData(1, false, []byte(part))
-		}},
+		{"HTTP/2 with half a body", saying("h2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+frame(4, 0, 0, "")+
+			// :method POST, :scheme https, :path /, :authority
+			frame(1, 4, 1, "\x83\x87\x84\x41\x10www.example.test")+frame(0, 0, 1, part))},
 	}
+}
+
+// frame is one of HTTP/2.
+func frame(kind, flags, stream byte, payload string) string {
+	n := len(payload)
+	return string([]byte{0, byte(n >> 8), byte(n), kind, flags, 0, 0, 0, stream}) + payload
 }
 
 // Thousands of slow clients take little memory, and nobody else notices them.

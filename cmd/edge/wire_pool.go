@@ -23,7 +23,7 @@ func poolName(p config.Pool) string {
 	if p.Name != "" {
 		return p.Name
 	}
-	return p.Servers[0].To
+	return p.URLs()[0]
 }
 
 // poolKey names a pool. Two routes with the same servers and the same settings
@@ -94,6 +94,21 @@ func poolOptions(p config.Pool, log *slog.Logger) (pool.Options, error) {
 			return o, err
 		}
 		o.Servers = append(o.Servers, pool.Server{Options: u, Weight: b.Weight, Backup: b.Backup})
+	}
+	if d := p.Discover; d != nil {
+		template, err := upstreamOptions(p, config.Server{To: d.URL()})
+		if err != nil {
+			return o, err
+		}
+		port := d.Port
+		if port == "" {
+			_, port, _ = net.SplitHostPort(template.Address)
+		}
+		if d.Type == "srv" {
+			template.ServerName = p.TLS.ServerName // or that of each record
+		}
+		template.Address = ""
+		o.Template, o.Discover = template, &pool.Discover{Name: d.Name, Type: d.Type, Port: port, Interval: d.Interval, Resolver: d.Resolver}
 	}
 	if s := p.Sticky; s != nil {
 		o.Sticky = &pool.Sticky{Cookie: s.Cookie, Secret: []byte(s.Secret), TTL: s.TTL, Secure: !s.Plain}

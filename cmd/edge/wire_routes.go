@@ -162,7 +162,7 @@ func (w *routing) action(c *config.Route) (a policy.Action, err error) {
 			a.Proxy.Sticky = c.Proxy.Sticky.Cookie
 		}
 		if c.Proxy.Host == "upstream" {
-			o, err := upstreamOptions(*c.Proxy, c.Proxy.Servers[0])
+			o, err := upstreamOptions(*c.Proxy, config.Server{To: c.Proxy.URLs()[0]})
 			if err != nil {
 				return a, err
 			}
@@ -266,9 +266,7 @@ func backendText(s config.Site) string {
 		to = f.To
 	}
 	for _, p := range proxied(s) {
-		for _, b := range p.Servers {
-			to = append(to, b.To)
-		}
+		to = append(to, p.URLs()...)
 	}
 	for _, r := range s.Routes {
 		if r.Static != nil {

@@ -1,13 +1,18 @@
 package config
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // Pool is one or several servers that do the same: one entry of pools, or what
 // stands at a proxy key.
 type Pool struct {
 	Name    string // as in pools; "": written at its route
 	Servers []Server
-	Host    string // "keep" (default) or "upstream"
+	// Discover finds more servers; nil: none.
+	Discover *Discover
+	Host     string // "keep" (default) or "upstream"
 
 	Balance string // "least_requests" by default
 	HashBy  string // where Balance is "hash"
@@ -27,6 +32,31 @@ type Pool struct {
 	TLS           UpstreamTLS
 	ProxyProtocol int // header of that version on each connection; 0: none
 	Pos           Pos `json:"-"`
+}
+
+// Discover is how servers are found by DNS.
+type Discover struct {
+	Name, Type, Scheme, Port, Resolver string
+	Interval                           time.Duration
+}
+
+// URL is that of the servers that are found, with the name in the place of an address.
+func (d *Discover) URL() string {
+	if d.Port == "" {
+		return d.Scheme + "://" + d.Name
+	}
+	return d.Scheme + "://" + net.JoinHostPort(d.Name, d.Port)
+}
+
+// URLs are those of all servers.
+func (p *Pool) URLs() (all []string) {
+	for _, s := range p.Servers {
+		all = append(all, s.To)
+	}
+	if p.Discover != nil {
+		all = append(all, p.Discover.URL())
+	}
+	return all
 }
 
 // Server is one server of a pool.

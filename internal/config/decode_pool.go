@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"edge"
 )
 
 // decodeNamedPool adds an entry of pools.
@@ -54,8 +56,9 @@ func (l *loader) decodePool(v value) Pool {
 	for _, i := range v.get("to").items(0) {
 		p.Servers = append(p.Servers, l.decodeServer(i))
 	}
-	if len(p.Servers) == 0 {
-		l.at(v.f, v.n, v.path+": no server", "add to: [http://127.0.0.1:8080]")
+	p.Discover = l.decodeDiscover(v.get("discover"))
+	if len(p.Servers) == 0 && p.Discover == nil {
+		l.at(v.f, v.n, v.path+": no server", "add to: [http://127.0.0.1:8080], or discover")
 	}
 	v.get("host").text(&p.Host)
 	l.decodeBalance(v, &p)
@@ -82,7 +85,7 @@ func (l *loader) decodePool(v value) Pool {
 	v.get("total_timeout").duration(&p.Total)
 	if pp := v.get("proxy_protocol"); pp.n != nil {
 		pp.number(&p.ProxyProtocol)
-		if slices.ContainsFunc(p.Servers, func(s Server) bool { return strings.HasPrefix(s.To, "h2c:") }) {
+		if slices.ContainsFunc(p.URLs(), func(u string) bool { return strings.HasPrefix(u, "h2c:") }) {
 			l.at(v.f, pp.n, pp.path+": h2c has one connection that many clients share", "use http://, or remove it: X-Forwarded-For names the client, too")
 		}
 	}
@@ -162,6 +165,34 @@ func (l *loader) checkServer(path string, s *Server) {
 	s.To = u.Scheme + "://" + u.Host
 }
 
+func (l *loader) decodeDiscover(v value) *Discover {
+	if v.n == nil {
+		return nil
+	}
+	d := &Discover{Type: "ip", Scheme: "http", Interval: 30 * time.Second}
+	for name, to := range map[string]*string{"name": &d.Name, "type": &d.Type, "scheme": &d.Scheme, "port": &d.Port, "resolver": &d.Resolver} {
+		v.get(name).text(to)
+	}
+	v.get("interval").duration(&d.Interval)
+	// Names of services have underscores, which host names may not have.
+	if id, err := edge.ParseIdentifier(strings.ReplaceAll(strings.TrimSuffix(d.Name, "."), "_", "x")); d.Name != "" && (err != nil || id.Type != edge.DNS || id.IsWildcard()) {
+		l.at(v.f, v.get("name").n, fmt.Sprintf("%s.name: %q is no name to look up", v.path, shown(d.Name)), "write it as shop.internal; addresses go to `to`")
+	}
+	if d.Type == "srv" && d.Port != "" {
+		l.at(v.f, v.get("port").n, v.path+".port: SRV records have ports of their own", "remove it, or use type: ip")
+	}
+	if n, ok := plainInt(d.Port); d.Port != "" && (!ok || n < 1 || n > 65535) {
+		l.at(v.f, v.get("port").n, fmt.Sprintf("%s.port: %q", v.path, shown(d.Port)), "use 1 to 65535")
+	}
+	if host, _, err := net.SplitHostPort(d.Resolver); d.Resolver != "" && (err != nil || net.ParseIP(host) == nil) {
+		l.at(v.f, v.get("resolver").n, fmt.Sprintf("%s.resolver: %q is no address of a name server", v.path, shown(d.Resolver)), "write it as 127.0.0.1:53")
+	}
+	if d.Interval < time.Second {
+		l.at(v.f, v.get("interval").n, v.path+".interval: less than a second", "name servers would take it for an attack")
+	}
+	return d
+}
+
 func (l *loader) decodeBalance(v value, p *Pool) {
 	v.get("balance").text(&p.Balance)
 	if by := v.get("hash_by"); by.n != nil {
@@ -226,9 +257,9 @@ func (l *loader) checkGRPC(v value, p *Pool) {
 	if p.Health == nil || p.Health.Type != "grpc" {
 		return
 	}
-	for _, s := range p.Servers {
-		if !strings.HasPrefix(s.To, "h2c:") && !strings.HasPrefix(s.To, "https:") {
-			l.at(v.f, v.n, fmt.Sprintf("%s: gRPC needs HTTP/2, and %s has none", v.path, shown(s.To)), "write h2c:// or https:// for every server")
+	for _, u := range p.URLs() {
+		if !strings.HasPrefix(u, "h2c:") && !strings.HasPrefix(u, "https:") {
+			l.at(v.f, v.n, fmt.Sprintf("%s: gRPC needs HTTP/2, and %s has none", v.path, shown(u)), "write h2c:// or https:// for every server")
 			return
 		}
 	}
@@ -257,9 +288,9 @@ func (l *loader) decodeUpstreamTLS(v value, p *Pool) {
 	v.get("server_name").text(&p.TLS.ServerName)
 	p.TLS.Roots = l.readRoots(v.get("roots"))
 	l.readIdentity(v, &p.TLS)
-	for _, s := range p.Servers {
-		if !strings.HasPrefix(s.To, "https://") {
-			l.at(v.f, v.n, fmt.Sprintf("%s: %s is reached without TLS", v.path, shown(s.To)), "use https:// for every server, or remove tls")
+	for _, u := range p.URLs() {
+		if !strings.HasPrefix(u, "https://") {
+			l.at(v.f, v.n, fmt.Sprintf("%s: %s is reached without TLS", v.path, shown(u)), "use https:// for every server, or remove tls")
 			return
 		}
 	}

@@ -144,7 +144,6 @@ func TestMistakes(t *testing.T) {
 		"no sites":            {"version: 1\n", "", "no site is configured"},
 		"unknown key":         {top("storrage: {dir: /x}"), ":6:1", "did you mean storage?"},
 		"unknown in site":     {site("    prox: x\n"), ":6:5", "did you mean proxy?"},
-		"later key":           {strings.Replace(minimal, "http://127.0.0.1:8080", "{discover: {}}", 1), ":5:13", "does not have discovery by DNS yet"},
 		"twice":               {top("version: 1"), ":6:1", "written twice, first in line 1"},
 		"anchor":              {top("storage: &a {dir: /x}"), ":6:10", "anchors and aliases"},
 		"alias bomb":          {"a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n" + minimal, ":1:1", "unknown key a"},

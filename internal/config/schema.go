@@ -194,11 +194,6 @@ func siteKey() key {
 	return site
 }
 
-// later are keys that this version of edge knows of, but cannot do yet.
-var later = map[string]string{
-	"discover": "discovery by DNS",
-}
-
 // Schema returns the JSON Schema (2020-12) of the configuration.
 func Schema() []byte {
 	root := jsonObject(topKeys())

@@ -191,10 +191,6 @@ func childKey(k *key, name *yaml.Node) *key {
 }
 
 func (l *loader) unknown(f *file, name *yaml.Node, k *key, path string) {
-	if what := later[name.Value]; what != "" {
-		l.at(f, name, fmt.Sprintf("%s: this version of edge does not have %s yet", joinPath(path, name.Value), what), "remove the key, or use a later version")
-		return
-	}
 	var names []string
 	for i := range k.fields {
 		names = append(names, k.fields[i].name)

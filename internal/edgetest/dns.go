@@ -16,6 +16,9 @@ type DNS struct {
 	mu       sync.Mutex
 	txt      map[string][]string
 	zones    map[string]bool
+	hosts    map[string][]net.IP
+	srv      map[string][]SRV
+	rcode    map[string]int
 }
 
 // NewDNS starts a name server on a loopback port, UDP and TCP.
@@ -29,7 +32,8 @@ func NewDNS() (*DNS, error) {
 		l.Close()
 		return nil, err
 	}
-	d := &DNS{addr: l.Addr().String(), txt: map[string][]string{}, zones: map[string]bool{}}
+	d := &DNS{addr: l.Addr().String(), txt: map[string][]string{}, zones: map[string]bool{},
+		hosts: map[string][]net.IP{}, srv: map[string][]SRV{}, rcode: map[string]int{}}
 	d.tcp = &dns.Server{Listener: l, Handler: dns.HandlerFunc(d.serve)}
 	d.udp = &dns.Server{PacketConn: p, Handler: dns.HandlerFunc(d.serve)}
 	var started sync.WaitGroup
@@ -82,6 +86,54 @@ func (d *DNS) AddZone(name string) {
 	d.zones[dns.Fqdn(strings.ToLower(name))] = true
 }
 
+// SRV is a service of a name.
+type SRV struct {
+	Priority, Weight, Port uint16
+	Target                 string
+}
+
+// SetHosts replaces the addresses of a name, SetSRV its services, Fail its answer by
+// a code; 0 ends that.
+func (d *DNS) SetHosts(name string, ips ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := []net.IP{}
+	for _, ip := range ips {
+		list = append(list, net.ParseIP(ip))
+	}
+	d.hosts[dns.Fqdn(strings.ToLower(name))] = list
+}
+
+// SetSRV is described at SetHosts.
+func (d *DNS) SetSRV(name string, records ...SRV) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.srv[dns.Fqdn(strings.ToLower(name))] = records
+}
+
+// Fail is described at SetHosts.
+func (d *DNS) Fail(name string, rcode int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rcode[dns.Fqdn(strings.ToLower(name))] = rcode
+}
+
+// addresses answers for a name whose addresses were set.
+func (d *DNS) addresses(head dns.RR_Header) (out []dns.RR, known bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ips, known := d.hosts[strings.ToLower(head.Name)]
+	for _, ip := range ips {
+		switch v4 := ip.To4(); {
+		case v4 != nil && head.Rrtype == dns.TypeA:
+			out = append(out, &dns.A{Hdr: head, A: v4})
+		case v4 == nil && head.Rrtype == dns.TypeAAAA:
+			out = append(out, &dns.AAAA{Hdr: head, AAAA: ip})
+		}
+	}
+	return out, known
+}
+
 // LookupTXT asks a name server for TXT records.
 func LookupTXT(server, name string) ([]string, error) {
 	q := new(dns.Msg)
@@ -111,7 +163,22 @@ func (d *DNS) serve(w dns.ResponseWriter, q *dns.Msg) {
 	m.Authoritative = true
 	for _, question := range q.Question {
 		head := dns.RR_Header{Name: question.Name, Rrtype: question.Qtype, Class: dns.ClassINET, Ttl: 1}
+		d.mu.Lock()
+		m.Rcode = max(m.Rcode, d.rcode[strings.ToLower(question.Name)])
+		d.mu.Unlock()
+		if answers, known := d.addresses(head); known || m.Rcode != 0 {
+			if m.Rcode == 0 {
+				m.Answer = append(m.Answer, answers...)
+			}
+			continue
+		}
 		switch question.Qtype {
+		case dns.TypeSRV:
+			d.mu.Lock()
+			for _, s := range d.srv[strings.ToLower(question.Name)] {
+				m.Answer = append(m.Answer, &dns.SRV{Hdr: head, Priority: s.Priority, Weight: s.Weight, Port: s.Port, Target: dns.Fqdn(s.Target)})
+			}
+			d.mu.Unlock()
 		case dns.TypeA:
 			m.Answer = append(m.Answer, &dns.A{Hdr: head, A: net.IPv4(127, 0, 0, 1)})
 		case dns.TypeSOA:
@@ -127,6 +194,9 @@ func (d *DNS) serve(w dns.ResponseWriter, q *dns.Msg) {
 			}
 			d.mu.Unlock()
 		}
+	}
+	if _, udp := w.LocalAddr().(*net.UDPAddr); udp && m.Len() > 1200 {
+		m.Truncated, m.Answer = true, nil // ask again by TCP
 	}
 	_ = w.WriteMsg(m)
 }

@@ -62,8 +62,8 @@ type Sticky struct {
 	Secure bool
 }
 
-// Discover finds servers by DNS and looks again at every interval, or at the
-// TTL's end where the resolver tells it.
+// Discover finds servers by DNS and looks again at every interval. What was found last
+// counts while DNS fails or has no answer.
 type Discover struct {
 	Name     string        // host name, or the full name of SRV records ("_http._tcp.x")
 	Type     string        // "ip" (A and AAAA) or "srv"

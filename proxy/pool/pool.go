@@ -23,6 +23,8 @@ type Pool struct {
 	single  bool // one server, and nothing that needs counting
 	queue   *queue
 	budget  *budget
+	// discovery is where the servers are, of a pool that looks for them; nil: here.
+	discovery *discovery
 
 	cancel context.CancelFunc // ends the checks
 	wg     sync.WaitGroup
@@ -68,10 +70,16 @@ func New(o Options) (*Pool, error) { return build(o, nil) }
 func (p *Pool) Next(o Options) (*Pool, error) { return build(o, p) }
 
 func build(o Options, before *Pool) (*Pool, error) {
-	if len(o.Servers) == 0 {
+	if len(o.Servers) == 0 && o.Discover == nil {
 		return nil, fmt.Errorf("pool %s: no server", o.Name)
 	}
 	o = o.withDefaults()
+	if o.Discover != nil {
+		return lookedUp(o, before), nil
+	}
+	if before != nil && before.discovery != nil {
+		before = before.discovery.current.Load()
+	}
 	p := &Pool{o: o, log: o.Log, queue: new(queue), budget: new(budget)}
 	if before != nil {
 		p.queue, p.budget = before.queue, before.budget
@@ -90,6 +98,15 @@ func build(o Options, before *Pool) (*Pool, error) {
 		p.watch(ctx)
 	}
 	return p, nil
+}
+
+// lookedUp is a pool whose servers are looked for.
+func lookedUp(o Options, before *Pool) *Pool {
+	p := &Pool{o: o, log: o.Log, queue: new(queue), budget: new(budget), discovery: newDiscovery(o)}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	p.discover(ctx, before)
+	return p
 }
 
 // member makes s a member of p: with the server that the pool before had, or a new one.
@@ -124,6 +141,11 @@ func (o Options) withDefaults() Options {
 	def(&o.Retry.Attempts, 3)
 	def(&o.Retry.Budget, 0.2)
 	def(&o.Drain, 30*time.Second)
+	if o.Discover != nil {
+		d := *o.Discover
+		def(&d.Interval, 30*time.Second)
+		o.Discover = &d
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -151,6 +173,9 @@ func Of(o upstream.Options) *Pool {
 
 // Status describes each server. Site is left to the caller.
 func (p *Pool) Status() []edge.UpstreamStatus {
+	if p.discovery != nil {
+		return p.found()
+	}
 	now := p.o.Now()
 	out := make([]edge.UpstreamStatus, len(p.members))
 	for i, m := range p.members {
@@ -192,6 +217,9 @@ func (p *Pool) Close() {
 			t.Stop()
 		}
 		p.end()
+		if p.discovery != nil {
+			p.discovery.close()
+		}
 		for _, m := range p.members {
 			if m.pools.Add(-1) == 0 {
 				m.Server.Close()
@@ -214,6 +242,11 @@ func (p *Pool) end() {
 // whoever has put another pool in its place.
 func (p *Pool) Retire() {
 	p.end()
+	if p.discovery != nil {
+		if c := p.discovery.current.Load(); c != nil {
+			c.end()
+		}
+	}
 	p.closer.Store(time.AfterFunc(max(p.o.Drain, p.o.QueueTimeout), p.Close))
 }
 

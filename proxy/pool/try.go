@@ -17,6 +17,12 @@ func (p *Pool) RoundTrip(ctx context.Context, r *upstream.Request) (*upstream.Re
 	if p.single {
 		return p.members[0].RoundTrip(ctx, r)
 	}
+	if p.discovery != nil {
+		if found := p.discovery.current.Load(); found != nil {
+			return found.RoundTrip(ctx, r)
+		}
+		return nil, p.unfound()
+	}
 	var end context.CancelFunc
 	if p.o.Total > 0 {
 		ctx, end = context.WithTimeout(ctx, p.o.Total)
