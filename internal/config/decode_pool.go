@@ -170,19 +170,23 @@ func (l *loader) decodeDiscover(v value) *Discover {
 		return nil
 	}
 	d := &Discover{Type: "ip", Scheme: "http", Interval: 30 * time.Second}
-	for name, to := range map[string]*string{"name": &d.Name, "type": &d.Type, "scheme": &d.Scheme, "port": &d.Port, "resolver": &d.Resolver} {
+	for name, to := range map[string]*string{"name": &d.Name, "type": &d.Type, "scheme": &d.Scheme, "resolver": &d.Resolver} {
 		v.get(name).text(to)
 	}
 	v.get("interval").duration(&d.Interval)
+	if port := v.get("port"); port.n != nil {
+		n := 0
+		if port.number(&n); n < 1 || n > 65535 {
+			l.at(v.f, port.n, fmt.Sprintf("%s: %d", port.path, n), "use 1 to 65535")
+		}
+		d.Port = strconv.Itoa(n)
+	}
 	// Names of services have underscores, which host names may not have.
 	if id, err := edge.ParseIdentifier(strings.ReplaceAll(strings.TrimSuffix(d.Name, "."), "_", "x")); d.Name != "" && (err != nil || id.Type != edge.DNS || id.IsWildcard()) {
 		l.at(v.f, v.get("name").n, fmt.Sprintf("%s.name: %q is no name to look up", v.path, shown(d.Name)), "write it as shop.internal; addresses go to `to`")
 	}
 	if d.Type == "srv" && d.Port != "" {
 		l.at(v.f, v.get("port").n, v.path+".port: SRV records have ports of their own", "remove it, or use type: ip")
-	}
-	if n, ok := plainInt(d.Port); d.Port != "" && (!ok || n < 1 || n > 65535) {
-		l.at(v.f, v.get("port").n, fmt.Sprintf("%s.port: %q", v.path, shown(d.Port)), "use 1 to 65535")
 	}
 	if host, _, err := net.SplitHostPort(d.Resolver); d.Resolver != "" && (err != nil || net.ParseIP(host) == nil) {
 		l.at(v.f, v.get("resolver").n, fmt.Sprintf("%s.resolver: %q is no address of a name server", v.path, shown(d.Resolver)), "write it as 127.0.0.1:53")

@@ -14,7 +14,7 @@ func poolKeys() []key {
 			must(str("name", "", "host name, or with `type: srv` the full name of SRV records, as _http._tcp.shop.internal")),
 			of(str("type", "ip", "ip: a server for each address (A and AAAA); srv: for each record, the lowest priority first and the others as backups"), "ip", "srv"),
 			of(str("scheme", "http", "how servers are spoken to"), "http", "https", "h2c"),
-			str("port", "the scheme's", "of every server; not with `type: srv`"),
+			num("port", "the scheme's", "of every server; not with `type: srv`"),
 			dur("interval", "30s", "between looks"),
 			str("resolver", "the system's", "name server, host:port")),
 		of(str("host", "keep", "Host header: the client's, or the upstream's"), "keep", "upstream"),
