@@ -118,12 +118,16 @@ func (e *Edits) InsertAfter(d *Directive, text string) {
 }
 
 func (e *Edits) insert(f *File, at int, side side, text string) {
-	if at == len(f.Src) && strings.HasSuffix(f.Src, `\`) {
+	if at == len(f.Src) && f.endsInBackslash() {
 		e.fail(f.errorf(at, "the file ends with a backslash, which would join what comes behind it; end the line"))
 		return
 	}
 	e.put(f, Span{at, at}, side, f.ended(at, text, at))
 }
+
+// endsInBackslash reports whether a line end that is added joins the last line to what
+// comes behind it; httpd takes a CR for a part of that line end.
+func (f *File) endsInBackslash() bool { return strings.HasSuffix(strings.TrimSuffix(f.Src, "\r"), `\`) }
 
 // ended returns lines that are ready for a place: before them the line end that the
 // last line of the file may lack, or that ends the line that a backslash joins to it.
