@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -229,7 +230,7 @@ func appendHead(b []byte, r *Request) []byte {
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	case r.Body != nil || r.ContentLength == 0 && bodyExpected(r.Method):
 		b = append(b, "Content-Length: "...)
-		b = appendInt(b, max(r.ContentLength, 0))
+		b = strconv.AppendInt(b, max(r.ContentLength, 0), 10)
 		b = append(b, "\r\n"...)
 	}
 	if r.Body != nil && r.ContentLength < 0 && len(r.TrailerNames) > 0 {
